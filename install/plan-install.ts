@@ -1,6 +1,6 @@
 import { listNames, type Name } from "../local/names.ts";
 import { type Pack, withNeeds } from "../local/packs.ts";
-import { hashOf } from "../local/releases.ts";
+import { hashOf } from "../local/hash.ts";
 import type { Files } from "./files.ts";
 import { canMove, moveAside, SUFFIX, takeOver } from "./migrations.ts";
 import {

@@ -1,6 +1,6 @@
 import { keyOf, listNames, type Name } from "../local/names.ts";
 import type { Pack } from "../local/packs.ts";
-import { hashOf } from "../local/releases.ts";
+import { hashOf } from "../local/hash.ts";
 import { removeFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import { importedPaths } from "./imports.ts";

@@ -1,7 +1,7 @@
 import { createTwoFilesPatch } from "diff";
 import { listNames } from "../local/names.ts";
 import { withNeeds } from "../local/packs.ts";
-import { hashOf } from "../local/releases.ts";
+import { hashOf } from "../local/hash.ts";
 import { configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import {

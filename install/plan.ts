@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { keyOf, listNames, type Name } from "../local/names.ts";
 import type { Pack } from "../local/packs.ts";
 import { compareVersions } from "../local/raise-version.ts";
-import { hashOf } from "../local/releases.ts";
+import { hashOf } from "../local/hash.ts";
 import { addFunctions, configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import { CONFIG, MANIFEST, type Manifest, type Project } from "./project.ts";

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson } from "../local/parse-json.ts";
+import { readIfThere } from "../local/read-if-there.ts";
 import { type Files, readFiles } from "./files.ts";
 
 export const MANIFEST = "supabase/daybook.json";
@@ -44,16 +45,16 @@ export interface Project {
 export async function readProject(folder: string): Promise<Project> {
   const files = await readFiles(folder, ["supabase/functions", "supabase/migrations"]);
   const config = await readIfThere(join(folder, CONFIG));
-  if (config === null) {
+  if (config === undefined) {
     throw new Error(`${folder} is no project: it has no ${CONFIG}; make one with: supabase init`);
   }
   files.set(CONFIG, config);
   for (const path of [SCHEDULES, SCHEMA]) {
     const text = await readIfThere(join(folder, path));
-    if (text !== null) files.set(path, text);
+    if (text !== undefined) files.set(path, text);
   }
   const manifest = await readIfThere(join(folder, MANIFEST));
-  if (manifest === null) return { files, manifest };
+  if (manifest === undefined) return { files, manifest: null };
   return projectOf(files, parseJson(MANIFEST, manifest, manifestSchema));
 }
 
@@ -62,13 +63,4 @@ export function projectOf(files: Files, manifest: Manifest): Project {
   return manifest.packs.length > 0
     ? { files, manifest }
     : { files, manifest: null, ledger: manifest };
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
 }

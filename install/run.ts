@@ -1,8 +1,8 @@
 /** What the commands that change a project share: they say the plan, and then do it. */
-import { resolve } from "node:path";
 import { env } from "node:process";
 import postgres, { type Sql } from "postgres";
 import { readNames } from "../local/names.ts";
+import { typedPath } from "../local/typed-path.ts";
 import type { Plan } from "./plan.ts";
 import { type Project, readProject } from "./project.ts";
 import { readSource, type Source } from "./source.ts";
@@ -34,8 +34,7 @@ export async function runTask(task: Task): Promise<never> {
 }
 
 async function planAndWrite({ folder, dryRun, databaseUrl, decide, next }: Task): Promise<void> {
-  // `deno task` and npx run elsewhere than where one typed.
-  const path = resolve(env.INIT_CWD ?? ".", folder);
+  const path = typedPath(folder, (name) => env[name]);
   const project = await readProject(path);
   const source = await readSource();
   const { names, applied } = await lookInto(project, databaseUrl);

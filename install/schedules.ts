@@ -6,8 +6,8 @@ import { createTwoFilesPatch } from "diff";
 import { applyEdits, getNodeValue, type JSONPath, modify } from "jsonc-parser";
 import { z } from "zod";
 import type { Pack } from "../local/packs.ts";
-import { hashOf } from "../local/releases.ts";
-import { type Entry, parseTree, sortedJson } from "../local/schedules.ts";
+import { hashOfJson } from "../local/hash.ts";
+import { type Entry, parseTree } from "../local/schedules.ts";
 import type { Plan } from "./plan.ts";
 import { type Manifest, type Project, SCHEDULES } from "./project.ts";
 import type { Source } from "./source.ts";
@@ -51,7 +51,7 @@ export function placeSchedules(
   const hashes: Hashes = {};
   for (const [pack, entries] of wanted) {
     const ofPack = entries.map((entry): [string, string] => {
-      const hash = hashOfEntry(entry);
+      const hash = hashOfJson(entry);
       placeEntry(plan, file, { pack, entry, hash, before: hashesBefore[entry.name] });
       return [entry.name, hash];
     });
@@ -87,7 +87,7 @@ function placeEntry(plan: Plan, file: SchedulesText, { pack, entry, hash, before
     if (before === undefined) file.add(pack, entry);
     return;
   }
-  const current = hashOfEntry(found.entry);
+  const current = hashOfJson(found.entry);
   if (current === hash) return;
   if (current === before) return file.set(found.path, entry);
   // The difference is shown once, and again when Daybook's entry changes.
@@ -107,15 +107,12 @@ function placeEntry(plan: Plan, file: SchedulesText, { pack, entry, hash, before
 function removeEntry(plan: Plan, file: SchedulesText, name: string, hash: string) {
   const found = file.find(name);
   if (found === undefined) return;
-  if (hashOfEntry(found.entry) === hash) return file.remove(found.path);
+  if (hashOfJson(found.entry) === hash) return file.remove(found.path);
   plan.kept.push({ path: `${SCHEDULES} (${name})`, difference: "", why: "changed" });
   plan.notes.push(
     `warning: daybook apply would register ${name} again: take it out of ${SCHEDULES}, or keep its function`,
   );
 }
-
-/** However it is formatted, and in whatever order its fields are. */
-const hashOfEntry = (entry: object) => hashOf(sortedJson(entry));
 
 const textOf = (entry: object) => `${JSON.stringify(entry, null, 2)}\n`;
 

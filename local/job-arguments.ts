@@ -7,7 +7,6 @@ export interface JobArgument {
   type: string;
   /** As SQL; null: it has none, and must be given. */
   default_value: string | null;
-  is_required: boolean;
 }
 
 const SOURCE = new URL("../supabase/sql/scheduler/registry.sql", import.meta.url);
@@ -23,11 +22,6 @@ export async function readJobArguments(): Promise<JobArgument[]> {
     if (argument === undefined) {
       throw new Error(`Cannot read the argument of register_job: ${line}`);
     }
-    return {
-      argument,
-      type: type!,
-      default_value: value ?? null,
-      is_required: value === undefined,
-    };
+    return { argument, type: type!, default_value: value ?? null };
   });
 }

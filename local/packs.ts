@@ -5,9 +5,10 @@
 import type { Sql } from "postgres";
 import { z } from "zod";
 import { quoteLiteral } from "./bootstrap.ts";
-import { type JobArgument, readJobArguments } from "./job-arguments.ts";
+import { readJobArguments } from "./job-arguments.ts";
 import { parseJson } from "./parse-json.ts";
-import { argumentsOf, type Entry, type Json, readSchedulesText } from "./schedules.ts";
+import { readIfThere } from "./read-if-there.ts";
+import { argumentsOf, type Entry, readSchedulesText } from "./schedules.ts";
 
 const SUPABASE = new URL("../supabase/", import.meta.url);
 
@@ -70,21 +71,18 @@ export async function readSchedules(root?: URL): Promise<Record<string, Entry[]>
 
 /** Everything of a pack's SQL as one text: its files, then the jobs that schedules.json has for it. */
 export async function packSql(pack: Pack): Promise<string> {
-  const [schedules, args] = await Promise.all([readSchedules(), readJobArguments()]);
+  const schedules = await readSchedules();
   const files = await Promise.all(
     pack.sql.map((subject) => readText(`sql/${pack.name}/${subject}.sql`)),
   );
-  return [...files, ...registrations(pack, schedules[pack.name] ?? [], args)].join("\n");
+  const entries = schedules[pack.name] ?? [];
+  return [...files, ...entries.map((entry) => registration(pack.name, entry))].join("\n");
 }
 
 /** What leads from the version before to this one besides functions, written by hand; null: nothing. */
 export async function readChanges(pack: Pack, version: string): Promise<string | null> {
-  try {
-    return await readText(`sql/${pack.name}/changes/${version}.sql`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  const file = new URL(`sql/${pack.name}/changes/${version}.sql`, SUPABASE);
+  return await readIfThere(file) ?? null;
 }
 
 /** Applies the SQL of the packs, each in a transaction of its own. `sql` is connected as the role `postgres`. */
@@ -103,33 +101,10 @@ export async function applyPack(sql: Sql, name: string, text: string): Promise<v
   });
 }
 
-/** Registers the jobs, and notes which they are. An interval that a variable may change is the one of the file. */
-function registrations(pack: Pack, entries: Entry[], args: readonly JobArgument[]): string[] {
-  if (entries.length === 0) return [];
-  const names = entries.map(({ name }) => `  ${quoteLiteral(name)}`).join(",\n");
-  return [
-    ...entries.map((entry) => registration(entry, args)),
-    `select scheduler.note_source(${quoteLiteral(pack.name)}, array[\n${names}\n]);\n`,
-  ];
-}
-
-/** The call that registers the job of an entry. */
-export function registration(entry: Entry, args: readonly JobArgument[]): string {
-  const given = argumentsOf(entry);
-  const values = args.filter(({ argument }) => argument in given).map(({ argument, type }) =>
-    `  ${argument} => ${literal(given[argument]!, type)}`
-  );
-  return `select scheduler.register_job(\n${values.join(",\n")}\n);\n`;
-}
-
-function literal(value: Json, type: string): string {
-  if (value === null || typeof value === "number" || typeof value === "boolean") {
-    return String(value);
-  }
-  if (typeof value === "string") return quoteLiteral(value);
-  return Array.isArray(value) && type.endsWith("[]")
-    ? `array[${value.map((item) => quoteLiteral(String(item))).join(", ")}]::${type}`
-    : quoteLiteral(JSON.stringify(value));
+/** Registers the job of an entry. An interval that a variable may change is the one of the file. */
+export function registration(source: string, entry: Entry): string {
+  const given = JSON.stringify(argumentsOf(entry), null, 2);
+  return `select scheduler.register_entry(${quoteLiteral(source)}, ${quoteLiteral(given)});\n`;
 }
 
 const readText = (path: string) => Deno.readTextFile(new URL(path, SUPABASE));

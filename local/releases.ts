@@ -2,12 +2,12 @@
  * How supabase/sql becomes supabase/migrations. supabase/releases.json names each version with its migrations and their
  * hashes; those of a version that has a date never change any more.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { z } from "zod";
 import { compareCatalogues, readCatalogue } from "./catalogue.ts";
 import { guardOf } from "./guard.ts";
+import { hashOf } from "./hash.ts";
 import {
   applyMigrations,
   type Migration,
@@ -60,8 +60,6 @@ export async function writeReleases(releases: Release[]): Promise<void> {
     JSON.stringify(releases, null, 2) + "\n",
   );
 }
-
-export const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /** Faults of the migrations in the folder: missing, changed since, or in no release. */
 export async function releaseFaults(releases: Release[]): Promise<string[]> {

@@ -3,7 +3,7 @@
  * and a few fields for its readers and for `apply`.
  */
 import {
-  findNodeAtLocation,
+  createScanner,
   getNodeValue,
   type Node,
   type ParseError,
@@ -11,16 +11,19 @@ import {
   printParseErrorCode,
 } from "jsonc-parser";
 import { z } from "zod";
+import { lineOf } from "./line-of.ts";
 import { alikeNames } from "./alike-names.ts";
 import type { JobArgument } from "./job-arguments.ts";
 
 export type Json = z.infer<ReturnType<typeof z.json>>;
 
 /** The variable that a job's interval is taken from when the file is applied; where it is not set, `schedule` is. */
-export interface IntervalFrom {
-  variable: string;
-  unit: "milliseconds" | "seconds";
-}
+const intervalFrom = z.strictObject({
+  variable: z.string(must("be a variable's name: A-Z, 0-9 and _"))
+    .regex(/^[A-Z_][A-Z0-9_]*$/, "must be a variable's name: A-Z, 0-9 and _"),
+  unit: z.enum(["milliseconds", "seconds"], must('be "milliseconds" or "seconds"')),
+}, must("be an object with variable and unit"));
+export type IntervalFrom = z.infer<typeof intervalFrom>;
 
 export interface Entry {
   name: string;
@@ -44,11 +47,7 @@ export interface Schedules {
 const OWN_FIELDS = {
   why: text("why the job is registered so, for those who read the file"),
   shares: text("why it may start in the same minute as others; audit finds those without a reason"),
-  interval_from: z.strictObject({
-    variable: z.string(must("be a variable's name: A-Z, 0-9 and _"))
-      .regex(/^[A-Z_][A-Z0-9_]*$/, "must be a variable's name: A-Z, 0-9 and _"),
-    unit: z.enum(["milliseconds", "seconds"], must('be "milliseconds" or "seconds"')),
-  }, must("be an object with variable and unit")).optional()
+  interval_from: intervalFrom.optional()
     .describe(
       "the variable that the interval is taken from when the file is applied; unset: schedule",
     ),
@@ -78,57 +77,99 @@ export function readSchedulesText(
     const node = nodeAt(tree, path);
     return `${name}:${lineAt(node.offset)}: ${path.length === 0 ? "the file" : pathText(path)}`;
   };
-  const repeated = repeatedKeys(tree);
-  const { data, error } = shapeOf(args).safeParse(getNodeValue(tree));
+  const value: unknown = getNodeValue(tree);
+  const { data, error } = shapeOf(args).safeParse(value);
+  const entries = entriesOf(value);
   const faults = [
-    ...repeated.map(({ key, offset }) =>
-      `${name}:${lineAt(offset)}: ${JSON.stringify(key)} stands there twice`
-    ),
+    ...lossFaults(tree).map(({ fault, offset }) => `${name}:${lineAt(offset)}: ${fault}`),
     ...(error?.issues ?? []).flatMap((issue) => faultsOf(issue, tree, args, placeOf)),
+    ...sectionFaults(value, placeOf),
+    ...repeatedNames(entries).map(({ path, first }) =>
+      `${placeOf(path)} must be another name: ${pathText(first)} has it`
+    ),
+    ...intervalFaults(entries, placeOf),
   ];
   if (faults.length > 0) throw new Error(faultText(name, faults));
   const { $schema: _, ...sections } = data as { $schema?: string } & Record<string, Entry[]>;
-  const repeatedJobs = repeatedNames(sections).map(({ path, first }) =>
-    `${placeOf(path)} must be another name: ${pathText(first)} has it`
-  );
-  if (repeatedJobs.length > 0) throw new Error(faultText(name, repeatedJobs));
   return { sections, placeOf };
 }
 
-const lineOf = (text: string, offset: number) => text.slice(0, offset).split("\n").length;
+interface FoundEntry {
+  path: Path;
+  entry: Record<string, unknown>;
+}
+
+/** What is an entry, or looks like one, in a file that may be wrong in other places. */
+function entriesOf(file: unknown): FoundEntry[] {
+  return Object.entries(sectionsOf(file)).flatMap(([section, entries]) =>
+    Array.isArray(entries) ? entries.map((entry, index) => ({ path: [section, index], entry })) : []
+  ).filter(({ entry }) => typeof entry === "object" && entry !== null);
+}
+
+const SECTION = /^[a-z][a-z0-9-]{0,62}$/;
+
+function sectionFaults(file: unknown, placeOf: (path: Path) => string): string[] {
+  return Object.keys(sectionsOf(file)).filter((name) => !SECTION.test(name)).map((name) => {
+    const place = placeOf([name]);
+    return `${place} must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them`;
+  });
+}
+
+function sectionsOf(file: unknown): Record<string, unknown> {
+  if (typeof file !== "object" || Array.isArray(file)) return {};
+  const { $schema: _, ...sections } = Object(file);
+  return sections;
+}
+
+function intervalFaults(entries: readonly FoundEntry[], placeOf: (path: Path) => string): string[] {
+  return entries.filter(({ entry }) => entry.interval_from !== undefined && entry.schedule === null)
+    .map(({ path }) =>
+      `${
+        placeOf([...path, "schedule"])
+      } must be what is taken where the variable of interval_from is not set, got null`
+    );
+}
 
 /** A text as JSON, with the places of its parts. Throws where it is none, with the line. */
 export function parseTree(name: string, text: string): Node {
+  assertNotDeep(name, text);
   const errors: ParseError[] = [];
   const tree = parseTolerantly(text, errors, { allowTrailingComma: false, disallowComments: true });
   const [first] = errors;
   if (first === undefined) return tree!;
-  const why = WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
+  const why = text.startsWith("\uFEFF")
+    ? "it begins with a byte order mark: save it as UTF-8 without one"
+    : WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
   throw new Error(`Cannot read ${name}:${lineOf(text, first.offset)}: ${why}`);
 }
 
-/** JSON whose objects have their keys in one order. */
-export function sortedJson(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, inner) =>
-      typeof inner === "object" && inner !== null && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1))
-        : inner,
-  );
+const mostLevels = 100;
+
+/** What reads the text afterwards calls itself for each level. */
+function assertNotDeep(name: string, text: string): void {
+  const scanner = createScanner(text, true);
+  let levels = 0;
+  while (scanner.getPosition() < text.length) {
+    scanner.scan();
+    const first = text[scanner.getTokenOffset()];
+    if (first === "{" || first === "[") levels++;
+    if (first === "}" || first === "]") levels--;
+    if (levels <= mostLevels) continue;
+    const line = lineOf(text, scanner.getTokenOffset());
+    throw new Error(`Cannot read ${name}:${line}: it has more than ${mostLevels} levels`);
+  }
 }
 
 /** The names that an entry before has, in whatever section. */
-function repeatedNames(sections: Record<string, Entry[]>): { path: Path; first: Path }[] {
+function repeatedNames(entries: readonly FoundEntry[]): { path: Path; first: Path }[] {
   const known = new Map<string, Path>();
-  return Object.entries(sections).flatMap(([section, entries]) =>
-    entries.flatMap(({ name }, index) => {
-      const first = known.get(name);
-      if (first !== undefined) return [{ path: [section, index, "name"], first }];
-      known.set(name, [section, index]);
-      return [];
-    })
-  );
+  return entries.flatMap(({ path, entry: { name } }) => {
+    if (typeof name !== "string") return [];
+    const first = known.get(name);
+    if (first !== undefined) return [{ path: [...path, "name"], first }];
+    known.set(name, path);
+    return [];
+  });
 }
 
 /** A JSON Schema of the file, for editors. */
@@ -144,17 +185,36 @@ export function jsonSchemaOf(args: readonly JobArgument[]): object {
   });
 }
 
+/** Of names that stand there twice the last, which is the one that JSON keeps. */
+function findNode(tree: Node, path: Path): Node | undefined {
+  return path.reduce<Node | undefined>((node, part) => {
+    if (typeof part === "number") return node?.children?.[part];
+    return node?.children?.findLast(({ children }) => children?.[0]?.value === part)?.children?.[1];
+  }, tree);
+}
+
 /** Where a fault is shown; that of something that is missing is the place where it should stand. */
 function nodeAt(tree: Node, path: Path): Node {
   for (let length = path.length; length > 0; length--) {
-    const node = findNodeAtLocation(tree, path.slice(0, length));
+    const node = findNode(tree, path.slice(0, length));
     if (node !== undefined) return node;
   }
   return tree;
 }
 
 const pathText = (path: Path) =>
-  path.map((part) => typeof part === "number" ? `[${part}]` : `.${part}`).join("").slice(1);
+  path.map((part) => {
+    if (typeof part === "number") return `[${part}]`;
+    return /^[\w-]+$/.test(part) ? `.${part}` : `.${quoted(part)}`;
+  }).join("").slice(1);
+
+/** A value as JSON, without characters that steer a terminal. */
+function quoted(value: unknown): string {
+  return shorten(JSON.stringify(value)).replace(
+    /[\x7f-\x9f]/g,
+    (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`,
+  );
+}
 
 const faultText = (name: string, faults: readonly string[]) =>
   faults.length === 1
@@ -178,24 +238,45 @@ function faultsOf(
         (alike.length === 0 ? "" : `; did you mean ${alike.join(" or ")}?`);
     });
   }
-  const node = findNodeAtLocation(tree, [...path]);
-  const got = node === undefined ? "" : `, got ${shorten(JSON.stringify(getNodeValue(node)))}`;
+  const node = findNode(tree, path);
+  const got = node === undefined ? "" : `, got ${quoted(getNodeValue(node))}`;
   return [`${placeOf(path)} ${issue.message}${got}`];
 }
 
 const shorten = (text: string) => text.length > 100 ? `${text.slice(0, 97)}…` : text;
 
-/** Keys that an object has more than once: of these JSON keeps the last alone. */
-function repeatedKeys(node: Node): { key: string; offset: number }[] {
-  const children = node.children ?? [];
-  const inside = children.flatMap(repeatedKeys);
-  if (node.type !== "object") return inside;
-  const keys = children.map((property) => property.children![0]!);
-  return [
-    ...keys.filter((key, index) => keys.findIndex(({ value }) => value === key.value) < index)
-      .map(({ value, offset }) => ({ key: value as string, offset })),
-    ...inside,
-  ];
+interface NodeFault {
+  fault: string;
+  offset: number;
+}
+
+/** What would be lost on the way to the database, or refused there without its place in the file. */
+function lossFaults(node: Node): NodeFault[] {
+  return [...keyFaults(node), ...valueFaults(node), ...(node.children ?? []).flatMap(lossFaults)];
+}
+
+function valueFaults({ type, value, offset }: Node): NodeFault[] {
+  if (type === "string" && (value.includes("\0") || !value.isWellFormed())) {
+    return [{ fault: `${quoted(value)} has a character that Postgres does not keep`, offset }];
+  }
+  const isLost = type === "number" &&
+    (!Number.isFinite(value) || Number.isInteger(value) && !Number.isSafeInteger(value));
+  return isLost
+    ? [{ fault: `a number has at most 15 digits here, got ${value}: write it as a text`, offset }]
+    : [];
+}
+
+/** Of keys that an object has more than once JSON keeps the last alone. */
+function keyFaults(node: Node): NodeFault[] {
+  if (node.type !== "object") return [];
+  const seen = new Set<string>();
+  return node.children!.flatMap((property) => {
+    const { value, offset } = property.children![0]!;
+    const isRepeated = seen.has(value);
+    seen.add(value);
+    if (value === "__proto__") return [{ fault: `${quoted(value)} may not be a name`, offset }];
+    return isRepeated ? [{ fault: `${quoted(value)} stands there twice`, offset }] : [];
+  });
 }
 
 /** What jsonc-parser finds, in words. */
@@ -254,30 +335,13 @@ function shapeOf(args: readonly JobArgument[]) {
     const isNull = argument.argument === "schedule" ||
       /^null\b/i.test(argument.default_value ?? "");
     const nullable = isNull ? value.nullable() : value;
-    return [argument.argument, argument.is_required ? nullable : nullable.optional()];
+    const isRequired = argument.default_value === null;
+    return [argument.argument, isRequired ? nullable : nullable.optional()];
   });
   const entry = z.strictObject(
     { ...Object.fromEntries(fields), ...OWN_FIELDS },
     must("be an object"),
-  )
-    .superRefine((entry: { schedule?: unknown; interval_from?: unknown }, context) => {
-      if (entry.interval_from === undefined || typeof entry.schedule === "string") return;
-      context.addIssue({
-        code: "custom",
-        path: ["schedule"],
-        message: "must be what is taken where the variable of interval_from is not set",
-      });
-    });
-  return z.object({ $schema: z.string().optional() }, must("be an object"))
-    .catchall(z.array(entry, must("be a list of jobs")))
-    .superRefine((sections, context) => {
-      for (const section of Object.keys(sections)) {
-        if (section === "$schema" || /^[a-z][a-z0-9-]{0,62}$/.test(section)) continue;
-        context.addIssue({
-          code: "custom",
-          path: [section],
-          message: "must have a name of a-z, 0-9 and -, the first a letter",
-        });
-      }
-    });
+  );
+  return z.object({ $schema: z.string(must("be a text")).optional() }, must("be an object"))
+    .catchall(z.array(entry, must("be a list of jobs")));
 }

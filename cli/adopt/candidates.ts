@@ -1,20 +1,20 @@
-/** Which entries a job could take the place of, and what such a job would ask; the others have a reason. */
+/** Which entries a job can take the place of, and what that job would send. The others get a reason. */
 import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { everOccurs, readTiming } from "../audit/timing.ts";
 import { labels } from "../audit/work.ts";
 import { canonicalJson } from "./json.ts";
-import { scheduleForDaybook } from "./merge.ts";
+import { scheduleForDaybook } from "./schedule.ts";
 import type { LeftAlone, ProposeOptions, Surroundings } from "./proposal.ts";
 import { type Request, requestOf, Unadoptable } from "./request.ts";
-import { plainSecretsOf, type Target, targetOf } from "./target.ts";
+import { type JobRequest, jobRequestOf, plainSecretsOf, type Project } from "./job-request.ts";
 
 export interface Candidate {
   entry: Entry;
-  target: Target;
+  request: JobRequest;
 }
 
-/** Whether an entry is one that Daybook keeps for a job of its own, or its pulse. */
+/** Whether the entry is Daybook's own: that of a job, or the pulse. */
 export function isDaybooks({ name, command }: Entry): boolean {
   return /^select scheduler\.dispatch\('/.test(command) ||
     name === "scheduler-pulse" && /\bscheduler\.(beat|pulse)\(\)/.test(command);
@@ -29,11 +29,12 @@ export function candidatesOf(
   entries: readonly Entry[],
   surroundings: Surroundings,
   options: ProposeOptions,
+  secrets: readonly string[],
 ): { candidates: Candidate[]; leftAlone: LeftAlone[] } {
   const leftAlone: LeftAlone[] = [];
   const candidates = entries.flatMap((entry): Candidate[] => {
     try {
-      return [{ entry, target: candidateTarget(entry, surroundings, options) }];
+      return [{ entry, request: candidateRequest(entry, surroundings, options, secrets) }];
     } catch (error) {
       if (!(error instanceof Unadoptable)) throw error;
       leftAlone.push({ entry, reason: error.message });
@@ -44,11 +45,12 @@ export function candidatesOf(
 }
 
 /** @throws Unadoptable with the first reason against the entry. */
-function candidateTarget(
+function candidateRequest(
   entry: Entry,
   { project, database, role, now }: Surroundings,
   { chosen }: ProposeOptions,
-): Target {
+  secrets: readonly string[],
+): JobRequest {
   if (isDaybooks(entry)) throw new Unadoptable("it is Daybook's own");
   if (entry.database !== database) {
     throw new Unadoptable(`it runs in the database ${entry.database}, and this is ${database}`);
@@ -75,23 +77,30 @@ function candidateTarget(
   }
   const request = requestOf(entry.command);
   for (const secret of plainSecretsOf(request)) {
-    // Else it could not be left out of what the migration compares.
+    // The migration could not cut it out of what it compares.
     if ("text" in secret && !entry.command.includes(secret.text)) {
       throw new Unadoptable("it holds a secret that is written with escapes");
     }
   }
-  const target = targetOf(request, project);
+  const asked = jobRequestOf(request, project);
+  const holds = (secret: string) => standsIn(secret, [entry.name, asked.target, asked.payload]);
+  if (valuesOf(plainSecretsOf(request), project).some(holds)) {
+    throw new Unadoptable("the secret of its headers also stands in its name, URL or body");
+  }
+  if (secrets.some(holds)) {
+    throw new Unadoptable("a secret of another entry's headers stands in its name, URL or body");
+  }
   if (!entry.active && !chosen.some((one) => isMeant(entry, one))) {
     throw new Unadoptable("it is switched off; name it, and it becomes a job that is switched off");
   }
-  return target;
+  return asked;
 }
 
-/** The requests that the entries make, as far as they can be read: what has to be looked up for them. */
-export function requestsOf(entries: readonly Entry[]): { entry: Entry; request: Request }[] {
-  return entries.flatMap((entry) => {
+/** The requests that the entries make, as far as they can be read. */
+export function requestsOf(entries: readonly Entry[]): Request[] {
+  return entries.flatMap(({ command }) => {
     try {
-      return [{ entry, request: requestOf(entry.command) }];
+      return [requestOf(command)];
     } catch (error) {
       if (error instanceof Unadoptable) return [];
       throw error;
@@ -99,9 +108,33 @@ export function requestsOf(entries: readonly Entry[]): { entry: Entry; request: 
   });
 }
 
-/** Two that have the same key do the same. */
+/** The secrets of all entries' headers. One of a few letters is left out: it may be a word of any text. */
+export function headerSecretsOf(entries: readonly Entry[], project: Project): string[] {
+  const isSecret = ({ name }: { name: string }) =>
+    /auth|key|token|secret|password|signature/i.test(name);
+  return requestsOf(entries)
+    .flatMap((request) => plainSecretsOf({ ...request, headers: request.headers.filter(isSecret) }))
+    .flatMap((secret) => valuesOf([secret], project))
+    .filter(({ length }) => length >= 8);
+}
+
+function valuesOf(secrets: ReturnType<typeof plainSecretsOf>, { settings }: Project): string[] {
+  return secrets.flatMap((from) => "text" in from ? from.text : settings.get(from.setting) ?? []);
+}
+
+/** Whether one of the texts has the secret as it is, as JSON has it, or as a URL has it. */
+function standsIn(secret: string, texts: readonly string[]): boolean {
+  const forms = [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    encodeURIComponent(secret.toWellFormed()),
+  ];
+  return texts.some((text) => forms.some((form) => text.includes(form)));
+}
+
+/** Requests with the same key do the same work. */
 export function keyOf(
-  { target, payload, secretName, receipt }: Target,
+  { target, payload, secretName, receipt }: JobRequest,
   ignoreLabels: boolean,
 ): string {
   return JSON.stringify([

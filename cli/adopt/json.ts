@@ -10,7 +10,7 @@ export type Value =
   | { kind: "text"; pieces: Piece[] }
   | { kind: "literal"; json: string };
 
-/** Stand in a text of JSON for what is looked up in it; no text that people write has them. */
+/** Characters for private use: they mark the places of looked-up values in a text of JSON. */
 const begin = "\uE0D0";
 const end = "\uE0D1";
 
@@ -81,4 +81,12 @@ export function canonicalJson(json: string, without?: RegExp): string {
   return writeJson(value, ({ fields }) =>
     fields.filter(([key]) => without?.test(key) !== true)
       .sort(([one], [other]) => one < other ? -1 : 1))!;
+}
+
+/** The value of a text of JSON, for `JSON.stringify`: each number is written as it was. */
+export function exactJson(json: string): unknown {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+  const revive = (_: string, value: unknown, context?: { source?: string }) =>
+    typeof value === "number" ? rawJSON(context!.source!) : value;
+  return JSON.parse(json, revive as Parameters<typeof JSON.parse>[1]);
 }

@@ -1,10 +1,7 @@
 /** Which entries of the same work become one job, and at which times it runs. */
 import type { Entry } from "../audit/entry.ts";
 import type { Works } from "../audit/facts.ts";
-import { cronNicknames } from "../cron-nicknames.ts";
-import { fits, idleHours } from "../audit/rules/idle-hours.ts";
-import { places } from "../audit/rules/utc-called-local.ts";
-import { type Pair, pairsOf, says } from "../audit/rules/zone-pair.ts";
+import { type Pair, pairsOf } from "../audit/rules/zone-pair.ts";
 import {
   countOf,
   DAYS,
@@ -16,23 +13,25 @@ import {
 } from "../audit/timetable.ts";
 import { type Fields, readTiming } from "../audit/timing.ts";
 import { listed, namesOf, scheduleOf } from "../audit/words.ts";
-import { clock, zonePairs } from "../audit/zones.ts";
+import { clock } from "../audit/zones.ts";
+import { narrow } from "./narrow.ts";
+import { scheduleForDaybook } from "./schedule.ts";
 
-/** A job in the place of entries: when it runs, and why so. */
+/** A job in the place of entries: its times, and the reasons. */
 export interface Merged {
   entries: Entry[];
-  /** The entry whose times are kept; undefined: those of two entries are one local time. */
+  /** The entry whose times are kept; undefined: two entries stand for one local time. */
   kept?: Entry;
   schedule: string;
   timeZone: string;
   reasons: string[];
-  /** Whether it runs less often than its entries did: what they tried again is left to the job's attempts. */
+  /** Whether entries also started at other times: what they tried again is left to the job's attempts. */
   isRarer: boolean;
 }
 
 export interface MergeOptions {
   works: readonly Works[];
-  /** Names of entries whose times are kept. */
+  /** Names of entries whose times are kept: each becomes a job. */
   keep: readonly string[];
 }
 
@@ -44,7 +43,7 @@ const attempts = 3;
 const reasonOfAttempts =
   "a job tries a failed run again by itself, up to three attempts, and makes up for what was missed";
 
-/** Entries that start together, one or a pair, as one. */
+/** One entry, or a pair of entries that stand for one local time. */
 interface Item {
   entries: Entry[];
   minutes: Minutes;
@@ -53,7 +52,7 @@ interface Item {
   schedule: string;
   timeZone: string;
   kept?: Entry;
-  /** Hours and days, where it is on the clock. */
+  /** Undefined: it is in seconds. */
   fields?: Fields;
   reasons: string[];
 }
@@ -76,20 +75,31 @@ export function merge(
   let left = [...pairs, ...singles].sort((a, b) => b.count - a.count);
   while (left.length > 0) {
     const group = together(left, options);
-    merged.push(mergeGroup(group, entries, timetable, options));
+    merged.push(
+      ...split(group, options).map((items) => mergeGroup(items, entries, timetable, options)),
+    );
     left = left.filter((item) => !group.includes(item));
   }
   return merged;
 }
 
-/** What the first, which starts most often, covers; with an entry whose times are kept all that meets it. */
+/** The first item, which starts most often, with those that it covers and those that meet one whose times are kept. */
 function together(items: Item[], options: MergeOptions): Item[] {
   const [widest] = items as [Item];
-  const kept = items.find((item) => isKept(item, options) && meet(item, widest));
+  const kept = items.filter((item) => isKept(item, options) && meet(item, widest));
   return items.filter((item) =>
     item === widest || isWithin(item.minutes, widest.minutes) ||
-    (kept !== undefined && meet(item, kept))
+    kept.some((one) => meet(item, one))
   );
+}
+
+/** A group for each entry whose times are kept. The other items go with the first of these that they meet. */
+function split(items: Item[], options: MergeOptions): Item[][] {
+  const kept = items.filter((item) => isKept(item, options));
+  if (kept.length < 2) return [items];
+  const others = items.filter((item) => !kept.includes(item));
+  const hostOf = (item: Item) => kept.find((one) => meet(item, one)) ?? kept[0];
+  return kept.map((one) => [one, ...others.filter((item) => hostOf(item) === one)]);
 }
 
 const meet = (one: Item, other: Item) => shareAny(one.minutes, other.minutes);
@@ -97,7 +107,7 @@ const meet = (one: Item, other: Item) => shareAny(one.minutes, other.minutes);
 const isKept = ({ kept }: Item, { keep }: MergeOptions) =>
   kept !== undefined && keep.includes(kept.name);
 
-/** @param order All entries, in the order in which they are said. */
+/** @param order All entries, in the order in which they are named. */
 function mergeGroup(
   items: Item[],
   order: readonly Entry[],
@@ -110,16 +120,16 @@ function mergeGroup(
   const all = items.flatMap((item) => item.entries);
   const entries = order.filter((entry) => all.includes(entry));
   const reasons = [...chosen.reasons];
-  const oftener = items.filter((item) => item.count > chosen.count);
-  if (oftener.length > 0) {
+  // An entry in seconds starts within the minutes of another, and more often than it.
+  const others = items.filter((item) =>
+    item !== chosen && (item.count > chosen.count || !isWithin(item.minutes, chosen.minutes))
+  );
+  if (others.length > 0) {
+    const named = `${namesOfItems(others)} (${schedulesOf(others)})`;
     reasons.push(
       told === undefined
-        ? `${namesOfItems(oftener)} (${schedulesOf(oftener)}) ${
-          verb(oftener, "starts", "start")
-        } it at these times and between them; ${reasonOfAttempts}`
-        : `--keep says ${told.kept!.name}, and not ${namesOfItems(oftener)} (${
-          schedulesOf(oftener)
-        })`,
+        ? `${named} ${verb(others, "starts", "start")} it at other times, too; ${reasonOfAttempts}`
+        : `--keep says ${told.kept!.name}, and not ${named}`,
     );
   }
   const narrowed = narrow(chosen, entries, timetable, options.works);
@@ -129,7 +139,7 @@ function mergeGroup(
     schedule: narrowed.schedule ?? chosen.schedule,
     timeZone: narrowed.timeZone ?? chosen.timeZone,
     reasons: [...reasons, ...narrowed.reasons],
-    isRarer: oftener.length > 0,
+    isRarer: others.length > 0,
   };
 }
 
@@ -150,7 +160,7 @@ function rarestOf(items: Item[], widest: Item): Item {
 
 const runsAllDay = ({ fields }: Item) => fields === undefined || fields.hours.length === 24;
 
-/** The fields of days; what starts in seconds runs on all. */
+/** The fields of days. A schedule in seconds has none, and runs on every day. */
 const daysOf = ({ schedule }: Item) => schedule.split(" ").slice(2, 5).join(" ") || "* * *";
 
 function itemOf(entry: Entry, timetable: Timetable): Item {
@@ -174,16 +184,9 @@ function itemOf(entry: Entry, timetable: Timetable): Item {
   };
 }
 
-/** As `register_job` takes it: pg_cron's last day of a month is `$`, and blanks may be more than one. */
-export function scheduleForDaybook(schedule: string): string {
-  const text = schedule.trim().toLowerCase().replace(/\s+/g, " ");
-  const [, seconds] = /^0*(\d+) seconds?$/.exec(text) ?? [];
-  return seconds === undefined ? text.replaceAll("$", "L") : `${seconds} seconds`;
-}
-
-/** The local time that a pair stands for; none where that is another day than UTC's, and not every day is meant. */
+/** The local time that a pair stands for; none where its day is another than UTC's and the pair does not run daily. */
 function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Item[] {
-  // Which of the two is of summer their times say: names were seen to be wrong.
+  // The times say which entry is for summer: names may be mixed up.
   const [early, late] = [standard, summer].map((entry) => ({
     entry,
     fields: readTiming(entry.schedule, entry.engine) as Fields,
@@ -210,7 +213,7 @@ function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Ite
     reasons: [
       `${scheduleOf(early.entry)} in summer and ${
         scheduleOf(late.entry)
-      } in winter are ${times} in ${zone.zone}, which a job has as its own zone`,
+      } in winter are ${times} in ${zone.zone}; a job has a zone of its own`,
     ],
   }];
 }
@@ -223,64 +226,4 @@ interface Timed {
 function hourBefore(one: Fields, other: Fields): boolean {
   const later = one.hours.map((hour) => (hour + 1) % 24).sort((a, b) => a - b);
   return later.join() === [...other.hours].sort((a, b) => a - b).join();
-}
-
-/** The hours in which there is work, of what runs all day. */
-function narrow(
-  { kept, schedule, fields, timeZone }: Item,
-  entries: readonly Entry[],
-  timetable: Timetable,
-  works: readonly Works[],
-): { schedule?: string; timeZone?: string; reasons: string[] } {
-  if (kept === undefined) return { reasons: [] };
-  const [told] = works.filter(({ entries }) => fits(kept.name, entries))
-    .sort((a, b) => Number(b.entries !== undefined) - Number(a.entries !== undefined));
-  if (told === undefined) return { reasons: [] };
-  const facts = { now: new Date(0), unknown: [], works: [told] };
-  const isIdle = idleHours({ entries: [kept], timetable, facts }).length > 0;
-  if (!isIdle && fields !== undefined) return { reasons: [] };
-  const { fromHour, toHour, zone } = told;
-  const window = `${fromHour}:00 to ${toHour}:00 in ${zone}`;
-  const [minute, , ...days] = (cronNicknames[schedule] ?? schedule).split(" ");
-  const why = fields === undefined
-    ? "it is in seconds"
-    : fields.hours.length < 24
-    ? "it has hours of its own"
-    : days.join(" ") !== "* * *"
-    ? "it has days of its own"
-    : undefined;
-  if (why !== undefined) {
-    return { reasons: [`Its times stay, though there is work from ${window} alone: ${why}`] };
-  }
-  if (told.entries === undefined && !entries.some((entry) => speaksOf(entry, zone))) {
-    return {
-      reasons: [
-        `It runs all day: none of its entries speaks of ${zone}. If there is work from ${window} alone: --works '${kept.name}=${fromHour}-${toHour}@${zone}'`,
-      ],
-    };
-  }
-  return {
-    schedule: `${minute} ${hoursFrom(fromHour, toHour)} * * *`,
-    timeZone: zone,
-    reasons: [
-      `There is work from ${window}, as --works says: it runs in these hours${
-        timeZone === zone ? "" : " of that zone"
-      } alone`,
-    ],
-  };
-}
-
-function speaksOf(entry: Entry, zone: string): boolean {
-  const named = { ...entry, command: "" };
-  return `${entry.name} ${entry.comment ?? ""}`.includes(zone) ||
-    zonePairs.some((pair) =>
-      pair.zone === zone && [pair.standard, pair.summer].some((letters) => says(named, letters))
-    ) || places.some(([pattern, place]) => place === zone && pattern.test(entry.name));
-}
-
-/** 3 to 6 as `3-5`, 22 to 2 as `22-23,0-1`. */
-function hoursFrom(from: number, to: number): string {
-  const range = (first: number, last: number) => first === last ? `${first}` : `${first}-${last}`;
-  if (from < to) return to - from === 24 ? "*" : range(from, to - 1);
-  return [range(from, 23), ...(to === 0 ? [] : [range(0, to - 1)])].join(",");
 }

@@ -1,4 +1,4 @@
-/** The SQL that carries proposals out, and the SQL that undoes it. */
+/** The SQL of an adoption, and the SQL that undoes it. */
 import { createHash } from "node:crypto";
 import { quoteLiteral } from "../../local/bootstrap.ts";
 import { wrap } from "../../shared/text.ts";
@@ -6,9 +6,9 @@ import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine } from "../daybook/render.ts";
-import type { Proposal } from "./proposal.ts";
+import type { Proposal, RegisteredJob } from "./proposal.ts";
 
-/** Why and by whom, for the audit log; a migration that is not carried out at once may leave it open. */
+/** Why and by whom, for the audit log; optional in a migration. */
 export interface Cause {
   reason?: string;
   author?: string;
@@ -21,7 +21,7 @@ type Mask = (text: string) => string;
  * One statement, so that it is one transaction however it is run. It holds no command: those are compared by a hash, and
  * kept by the database.
  *
- * @param plainSecrets What commands hold in plain text besides what is shaped like a secret.
+ * @param plainSecrets Secrets of commands that do not look like secrets.
  */
 export function adoptionSql(
   jobs: readonly Proposal[],
@@ -45,7 +45,7 @@ export function adoptionSql(
     }) then`,
     "    return;",
     "  end if;",
-    ...jobs.filter(({ isThere }) => !isThere).map(registration),
+    ...jobs.filter(({ registered }) => registered === undefined).map(registration),
     "  perform scheduler.end_adoption();",
     "end;",
   ].join("\n");
@@ -71,7 +71,7 @@ export function undoSql(jobs: readonly string[], cause: Cause): string {
   ].join("\n");
 }
 
-/** Gives up what is kept of the entries that these jobs took the place of. */
+/** Deletes what is kept of the entries that these jobs took the place of. */
 export function forgetSql(jobs: readonly string[], cause: Cause): string {
   return `select scheduler.forget_adopted_entries(${nameArray(jobs)}${causeArguments(cause)});\n`;
 }
@@ -82,13 +82,13 @@ const causeArguments = ({ reason, author }: Cause) =>
   (reason === undefined ? "" : `, p_reason => ${quoteText(reason)}`) +
   (author === undefined ? "" : `, p_author => ${quoteText(author)}`);
 
-/** A text of SQL whatever `standard_conforming_strings` says. */
+/** A literal that is right with either value of `standard_conforming_strings`. */
 function quoteText(text: string): string {
   const quoted = quoteLiteral(text);
   return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
 }
 
-/** A tag of dollar quotes that the text does not end. */
+/** A tag for dollar quotes that is not in the text. */
 function tagFor(text: string): string {
   for (let number = 1;; number++) {
     const tag = `$adopt${number === 1 ? "" : number}$`;
@@ -98,7 +98,7 @@ function tagFor(text: string): string {
 
 /** An entry as `adopt_entries` takes it. */
 function listedEntry(
-  { name, isThere, schedule, timeZone }: Proposal,
+  { name, registered }: Proposal,
   entry: Entry,
   plainSecrets: readonly string[],
 ) {
@@ -112,7 +112,25 @@ function listedEntry(
     command_sha256: hashOf(command, without),
     without,
     job: name,
-    ...(isThere ? { job_is: { schedule, time_zone: timeZone } } : {}),
+    ...(registered === undefined ? {} : { job_is: valuesOf(registered) }),
+  };
+}
+
+/** What must still be so of a job that stays: values of its row, as text. */
+function valuesOf(
+  { schedule, timeZone, target, secretName, payload, runIf, stretchAfter }: RegisteredJob,
+) {
+  return {
+    schedule,
+    time_zone: timeZone,
+    target,
+    payload,
+    secret_name: secretName,
+    run_if: runIf,
+    stretch_after: stretchAfter,
+    calendars: "[]",
+    paused_at: null,
+    group_paused_at: null,
   };
 }
 
@@ -145,18 +163,18 @@ function hashOf(command: string, without: readonly [from: number, length: number
 }
 
 function registration(job: Proposal): string {
-  const { target, maxAttempts } = job;
+  const { request, maxAttempts } = job;
   const values: [string, string | undefined][] = [
     ["name", quoteText(job.name)],
     ["schedule", quoteText(job.schedule)],
     ["time_zone", quoteText(job.timeZone)],
-    ["target", quoteText(target.target)],
+    ["target", quoteText(request.target)],
     ["description", quoteText(describe(job))],
-    ["payload", target.payload === "{}" ? undefined : quoteText(target.payload)],
-    ["timeout_seconds", target.timeoutSeconds?.toString()],
+    ["payload", request.payload === "{}" ? undefined : quoteText(request.payload)],
+    ["timeout_seconds", request.timeoutSeconds?.toString()],
     ["max_attempts", maxAttempts?.toString()],
-    ["receipt", target.receipt === "response" ? quoteText("response") : undefined],
-    ["secret_name", target.secretName === undefined ? undefined : quoteText(target.secretName)],
+    ["receipt", request.receipt === "response" ? quoteText("response") : undefined],
+    ["secret_name", request.secretName === undefined ? undefined : quoteText(request.secretName)],
     ["enabled", job.enabled ? undefined : "false"],
   ];
   const given = values.filter(([, value]) => value !== undefined)
@@ -170,10 +188,10 @@ function describe({ entries }: Proposal): string {
   return text.length <= 200 ? text : `In the place of ${names.length} entries of pg_cron`;
 }
 
-/** A comment ends with its line, and a name may hold anything. */
+/** The comment on a job: one line a comment, though names may have line ends. */
 function comment(job: Proposal, mask: Mask): string[] {
   const head = `${job.name} (${job.schedule} ${job.timeZone}${
-    job.isThere ? ", which is registered" : ""
+    job.registered ? ", which is registered" : ""
   }), in the place of ${listed(job.entries.map(({ name, schedule }) => `${name} (${schedule})`))}:`;
   return [head, ...job.reasons.map((reason) => `- ${reason}`)].flatMap((line) =>
     wrap(oneLine(mask(line)), 116, 2).map((part) => `-- ${part}`)

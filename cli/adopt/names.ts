@@ -2,7 +2,7 @@
 
 const longest = 63;
 
-/** A valid name of a job that is as much like the text as can be; undefined where nothing of it is left. */
+/** The valid job name that is most like the text; undefined where the text has nothing of one. */
 export function jobNameOf(text: string): string | undefined {
   const name = text.normalize("NFKD").replace(/(?<=[a-z0-9])(?=[A-Z])/g, "-").toLowerCase().replace(
     /\p{M}/gu,

@@ -1,4 +1,4 @@
-/** What a person should know of a proposed job: what the audit found, and what of the same work is not in it. */
+/** Notes on proposed jobs: what the audit found, and what else does the same work. */
 import { audit } from "../audit/audit.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { Facts, Works } from "../audit/facts.ts";
@@ -8,7 +8,7 @@ import { type Candidate, keyOf } from "./candidates.ts";
 import type { Proposal, ProposeOptions } from "./proposal.ts";
 import { minutesOf } from "./registered.ts";
 
-/** What an audit of these entries alone finds that a job does away with. */
+/** The findings of an audit of these entries that the job mends. */
 export function findingsOf(
   entries: readonly Entry[],
   now: Date,
@@ -23,42 +23,46 @@ export function findingsOf(
     .map(({ rule, title }) => `${title} (${rule})`);
 }
 
-/** What a person should know of two jobs whose work may be the same. */
+/** Notes on other proposed jobs that do the same work, or that differ in labels only. */
 export function notesBetween(
   job: Proposal,
   jobs: readonly Proposal[],
   timetable: Timetable,
   { ignoreLabels }: ProposeOptions,
 ): string[] {
-  const minutes = (one: Proposal) => minutesOf(one.schedule, one.timeZone, timetable);
+  const meet = (one: Proposal, other: Proposal) => {
+    const [mine, theirs] = [one, other].map(({ schedule, timeZone }) =>
+      minutesOf(schedule, timeZone, timetable)
+    );
+    return mine !== undefined && theirs !== undefined && shareAny(mine, theirs);
+  };
   return jobs.slice(jobs.indexOf(job) + 1).flatMap((other) => {
-    const isSame = keyOf(job.target, false) === keyOf(other.target, false);
-    const [mine, theirs] = [minutes(job), minutes(other)];
-    if (isSame && mine !== undefined && theirs !== undefined && shareAny(mine, theirs)) {
+    const isSame = keyOf(job.request, false) === keyOf(other.request, false);
+    if (isSame && meet(job, other)) {
       const kept = other.entries[0]!.name;
       return [
-        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,
+        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, sometimes in the same minute: make one schedule of both, or keep the times of one with --keep '${kept}'`,
       ];
     }
-    if (!isSame && !ignoreLabels && keyOf(job.target, true) === keyOf(other.target, true)) {
+    if (!isSame && !ignoreLabels && keyOf(job.request, true) === keyOf(other.request, true)) {
       return [
         `The payload of ${
           namesOf(other.entries)
-        } differs in labels alone: if they mean nothing, --ignore-labels makes one job of them`,
+        } differs only in labels: if they mean nothing, --ignore-labels makes one job of them`,
       ];
     }
     return [];
   });
 }
 
-/** Entries that were not named would go on with the same work. */
+/** A note on entries that were not named and go on with the same work. */
 export function notesOnStaying(
   job: Proposal,
   staying: readonly Candidate[],
   { ignoreLabels }: ProposeOptions,
 ): string[] {
-  const key = keyOf(job.target, ignoreLabels);
-  const same = staying.filter(({ target }) => keyOf(target, ignoreLabels) === key)
+  const key = keyOf(job.request, ignoreLabels);
+  const same = staying.filter(({ request }) => keyOf(request, ignoreLabels) === key)
     .map(({ entry }) => entry);
   if (same.length === 0) return [];
   return [

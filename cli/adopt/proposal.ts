@@ -1,9 +1,9 @@
 /** What goes into an adoption and what comes out of it. */
 import type { Entry } from "../audit/entry.ts";
 import type { MergeOptions } from "./merge.ts";
-import type { Project, Target } from "./target.ts";
+import type { JobRequest, Project } from "./job-request.ts";
 
-/** A job of the registry, as far as it may do what an entry does. */
+/** A registered job, as far as it is compared with entries. */
 export interface RegisteredJob {
   name: string;
   alias: string | null;
@@ -11,7 +11,14 @@ export interface RegisteredJob {
   schedule: string | null;
   timeZone: string;
   payload: string;
+  secretName: string;
   enabled: boolean;
+  /** The function that it asks whether there is work. */
+  runIf: string | null;
+  /** After how many runs without work it is asked less often. */
+  stretchAfter: string | null;
+  /** What keeps it from starting on some days, or for now: `calendars`, `pause`. */
+  hindrances: string[];
 }
 
 /** What there is besides the entries. */
@@ -36,14 +43,14 @@ export interface Proposal {
   name: string;
   schedule: string;
   timeZone: string;
-  target: Target;
+  request: JobRequest;
   /** Undefined: that of `register_job`. */
   maxAttempts?: number;
   enabled: boolean;
   entries: Entry[];
   reasons: string[];
-  /** The job is registered already, and stays as it is. */
-  isThere: boolean;
+  /** The job that is registered already, and stays as it is. */
+  registered?: RegisteredJob;
 }
 
 export interface LeftAlone {

@@ -1,8 +1,15 @@
-/** Entries of pg_cron in, the jobs that would take their place out. */
+/** Proposes the jobs that take the place of entries of pg_cron. */
 import { Timetable } from "../audit/timetable.ts";
 import { readTiming } from "../audit/timing.ts";
-import { type Candidate, candidatesOf, isDaybooks, isMeant, keyOf } from "./candidates.ts";
-import { merge, type Merged, scheduleForDaybook } from "./merge.ts";
+import {
+  type Candidate,
+  candidatesOf,
+  headerSecretsOf,
+  isDaybooks,
+  isMeant,
+  keyOf,
+} from "./candidates.ts";
+import { merge, type Merged } from "./merge.ts";
 import { takeName } from "./names.ts";
 import { findingsOf, notesBetween, notesOnStaying } from "./notes.ts";
 import type {
@@ -12,11 +19,13 @@ import type {
   RegisteredJob,
   Surroundings,
 } from "./proposal.ts";
-import { covers, jobOfSameWork } from "./registered.ts";
-import { defaultTimeoutSeconds, type Target } from "./target.ts";
+import { covers, jobsOfSameWork } from "./registered.ts";
+import { scheduleForDaybook } from "./schedule.ts";
+import { defaultTimeoutSeconds, type JobRequest } from "./job-request.ts";
 import type { Entry } from "../audit/entry.ts";
+import { listed } from "../audit/words.ts";
 
-type MergedJob = Merged & { target: Target };
+type MergedJob = Merged & { request: JobRequest };
 
 /** `loadSqlParser` must have run. */
 export function propose(
@@ -28,18 +37,18 @@ export function propose(
   const meant = options.chosen.length === 0
     ? foreign
     : entries.filter((entry) => options.chosen.some((one) => isMeant(entry, one)));
-  const { candidates, leftAlone } = candidatesOf(meant, surroundings, options);
+  const secrets = headerSecretsOf(entries, surroundings.project);
+  const { candidates, leftAlone } = candidatesOf(meant, surroundings, options, secrets);
   const timetable = new Timetable(surroundings.now);
   const decided = mergeCandidates(candidates, timetable, options).map((one) => {
-    const there = jobOfSameWork(one.target, surroundings.jobs, options);
-    return { one, there, isAdopted: there === undefined || covers(there, one, timetable) };
+    const same = jobsOfSameWork(one.request, surroundings.jobs, options);
+    const covering = same.find((job) => covers(job, one, timetable));
+    const there = covering ?? same[0];
+    return { one, there, isAdopted: there === covering };
   });
   for (const { one, there, isAdopted } of decided) {
     if (isAdopted) continue;
-    const reason =
-      `the job ${there!.name} (${there!.schedule} ${there!.timeZone}) starts the same work, ` +
-      `and not always when ${one.schedule} ${one.timeZone} does: change its times, give the hours with --works, ` +
-      `or take it out with scheduler.unregister_job`;
+    const reason = reasonOfJob(there!, one);
     leftAlone.push(...one.entries.map((entry) => ({ entry, reason })));
   }
   const left = new Set(leftAlone.map(({ entry }) => entry));
@@ -49,13 +58,16 @@ export function propose(
     ...surroundings.jobs.flatMap(({ name, alias }) => alias === null ? [name] : [name, alias]),
     ...staying.filter(({ username }) => username === surroundings.role).map(({ name }) => name),
   ]);
-  const jobs = decided.filter(({ isAdopted }) => isAdopted).map(({ one, there }) =>
-    there === undefined ? newJob(one, surroundings.now, options, taken) : standIn(there, one)
+  const jobs = joinByJob(
+    decided.filter(({ isAdopted }) => isAdopted).map(({ one, there }) =>
+      there === undefined ? newJob(one, surroundings.now, options, taken) : standIn(there, one)
+    ),
   );
   const unnamed = candidatesOf(
     foreign.filter((entry) => !meant.includes(entry)),
     surroundings,
     options,
+    secrets,
   ).candidates;
   for (const job of jobs) {
     job.reasons.push(
@@ -71,34 +83,34 @@ function mergeCandidates(
   timetable: Timetable,
   options: ProposeOptions,
 ): MergedJob[] {
-  const targetOf = new Map(candidates.map(({ entry, target }) => [entry, target]));
+  const requestOf = new Map(candidates.map(({ entry, request }) => [entry, request]));
   const active = candidates.filter(({ entry }) => entry.active);
   const groups = [
-    ...Map.groupBy(active, ({ target }) => keyOf(target, options.ignoreLabels)).values(),
+    ...Map.groupBy(active, ({ request }) => keyOf(request, options.ignoreLabels)).values(),
   ];
-  const off = candidates.filter(({ entry }) => !entry.active).map(({ entry, target }) => ({
+  const off = candidates.filter(({ entry }) => !entry.active).map(({ entry, request }) => ({
     entries: [entry],
     kept: entry,
     schedule: scheduleForDaybook(entry.schedule),
     timeZone: entry.zone,
     reasons: ["It is switched off, and so is the job"],
     isRarer: false,
-    target,
+    request,
   }));
   return [
     ...groups.flatMap((group) => {
-      // What is the same but for labels is told apart by them where pairs are looked for.
+      // Payloads of a group may differ in labels. Pairs are found among entries with the same work.
       const work = { ...group[0]!.entry.work };
       const alike = new Map(group.map(({ entry }) => [{ ...entry, work }, entry]));
       return merge([...alike.keys()], timetable, options).map((one) => {
         const entries = one.entries.map((entry) => alike.get(entry)!);
         const kept = one.kept === undefined ? undefined : alike.get(one.kept)!;
-        const target = longestOf(
-          targetOf.get(kept ?? entries[0]!)!,
-          entries.map((entry) => targetOf.get(entry)!),
+        const request = longestOf(
+          requestOf.get(kept ?? entries[0]!)!,
+          entries.map((entry) => requestOf.get(entry)!),
         );
         const { kept: _, ...rest } = one;
-        return { ...rest, entries, ...(kept === undefined ? {} : { kept }), target };
+        return { ...rest, entries, ...(kept === undefined ? {} : { kept }), request };
       });
     }),
     ...off,
@@ -108,15 +120,15 @@ function mergeCandidates(
   );
 }
 
-/** The target with the longest timeout that one of them has. */
-function longestOf(target: Target, all: readonly Target[]): Target {
-  const secondsOf = ({ timeoutSeconds, target }: Target) =>
+/** The request with the longest timeout that one of them has. */
+function longestOf(request: JobRequest, all: readonly JobRequest[]): JobRequest {
+  const secondsOf = ({ timeoutSeconds, target }: JobRequest) =>
     timeoutSeconds ?? defaultTimeoutSeconds(target);
   const { timeoutSeconds, notes } = all.reduce(
     (longest, one) => secondsOf(one) > secondsOf(longest) ? one : longest,
-    target,
+    request,
   );
-  const { timeoutSeconds: _, ...rest } = target;
+  const { timeoutSeconds: _, ...rest } = request;
   return { ...rest, notes, ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }) };
 }
 
@@ -126,50 +138,74 @@ function newJob(
   { works }: ProposeOptions,
   taken: Set<string>,
 ): Proposal {
-  const { entries, kept, schedule, timeZone, reasons, isRarer, target } = merged;
+  const { entries, kept, schedule, timeZone, reasons, isRarer, request } = merged;
   const own = [...(kept === undefined ? [] : [kept]), ...entries]
     .filter(({ isUnnamed }) => isUnnamed !== true).map(({ name }) => name);
-  const names = entries.length === 1 ? [...own, target.calls] : [target.calls, ...own];
+  const names = entries.length === 1 ? [...own, request.calls] : [request.calls, ...own];
   const name = takeName(names, taken);
-  // The entries never tried again, so nobody has seen the function run twice for one occurrence.
-  const isOnce = target.receipt === "response" && !isRarer;
+  // The entries never tried again, so it is not known whether the target may be called twice for one occurrence.
+  const isOnce = request.receipt === "response" && !isRarer;
   return {
     name,
     schedule,
     timeZone,
-    target,
+    request,
     ...(isOnce ? { maxAttempts: 1 } : {}),
     enabled: entries.every(({ active }) => active),
     entries,
     reasons: [
       ...findingsOf(entries, now, works),
       ...reasons,
-      ...target.notes,
+      ...request.notes,
       ...(isOnce
         ? [
           "A run that fails is not tried again: raise max_attempts where the target may be called twice",
         ]
         : []),
       ...(readTiming(schedule, "daybook").kind === "period"
-        ? ["Its occurrences lie on a grid, where pg_cron counted from its last start"]
+        ? ["It starts at multiples of its interval; pg_cron counted from the last start"]
         : []),
     ],
-    isThere: false,
   };
 }
 
-function standIn(job: RegisteredJob, { entries, reasons, target }: MergedJob): Proposal {
+function standIn(job: RegisteredJob, { entries, reasons, request }: MergedJob): Proposal {
   return {
     name: job.name,
     schedule: job.schedule!,
     timeZone: job.timeZone,
-    target,
+    request,
     enabled: true,
     entries,
     reasons: [
       ...reasons,
-      `The job ${job.name} is registered, and starts the same work at these times`,
+      `The job ${job.name} is registered, and starts the same work at these times${
+        job.runIf === null ? "" : `, when its run_if ${job.runIf} says so`
+      }`,
+      ...(job.stretchAfter === null
+        ? []
+        : [`It runs less often after ${job.stretchAfter} runs without work (stretch_after)`]),
     ],
-    isThere: true,
+    registered: job,
   };
+}
+
+/** Work that starts at times apart may be covered by one registered job: that is one proposal. */
+function joinByJob(proposals: readonly Proposal[]): Proposal[] {
+  return [...Map.groupBy(proposals, ({ name }) => name).values()].map((same) => ({
+    ...same[0]!,
+    entries: same.flatMap(({ entries }) => entries),
+    reasons: [...new Set(same.flatMap(({ reasons }) => reasons))],
+  }));
+}
+
+/** Why a registered job that starts the same work does not take the place of the entries. */
+function reasonOfJob(job: RegisteredJob, { schedule, timeZone }: Merged): string {
+  const named = `the job ${job.name} (${job.schedule} ${job.timeZone}) starts the same work`;
+  return job.hindrances.length > 0
+    ? `${named}, and its ${listed(job.hindrances)} ${
+      job.hindrances.length === 1 ? "keeps" : "keep"
+    } it from some runs: change the job, or take it out with scheduler.unregister_job`
+    : `${named}, and not always when ${schedule} ${timeZone} does: ` +
+      `change its times, give the hours with --works, or take it out with scheduler.unregister_job`;
 }

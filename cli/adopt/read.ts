@@ -4,7 +4,7 @@ import type { Entry } from "../audit/entry.ts";
 import { readEntries } from "../audit/sources/database.ts";
 import { requestsOf } from "./candidates.ts";
 import type { Proposal, RegisteredJob } from "./proposal.ts";
-import { plainSecretsOf, type Project } from "./target.ts";
+import { plainSecretsOf, type Project } from "./job-request.ts";
 
 /** An entry that a job took the place of. Its command stays where it is kept. */
 export interface AdoptedEntry {
@@ -62,7 +62,7 @@ export async function readForAdoption(
     const [row] = hasDaybook
       ? await transaction<{ version: string }[]>`select scheduler.version() as version`
       : [];
-    const requests = requestsOf(entries).map(({ request }) => request);
+    const requests = requestsOf(entries);
     const settings = await readSettings(
       transaction,
       requests.flatMap(({ url, headers }) =>
@@ -104,13 +104,18 @@ export async function readForAdoption(
   });
 }
 
-/** What the registry of any version says. `serves`: the function that is sent the job's runs and reports on them. */
+/** The jobs of a registry of any version. `serves`: the function that is sent the job's runs and reports on them. */
 async function readJobs(
   sql: TransactionSql,
 ): Promise<(RegisteredJob & { serves: string | null })[]> {
   return await sql`
     select name, to_jsonb(jobs) ->> 'alias' as alias, target, schedule, time_zone as "timeZone",
-      payload::text as payload, enabled, case receipt when 'function' then function_name end as serves
+      payload::text as payload, secret_name as "secretName", enabled,
+      to_jsonb(jobs) ->> 'run_if' as "runIf", to_jsonb(jobs) ->> 'stretch_after' as "stretchAfter", array_remove(array[
+        case when to_jsonb(jobs) -> 'calendars' <> '[]' then 'calendars' end,
+        case when coalesce(to_jsonb(jobs) ->> 'paused_at', to_jsonb(jobs) ->> 'group_paused_at') is not null
+          then 'pause' end], null) as hindrances,
+      case receipt when 'function' then function_name end as serves
     from public.scheduler_jobs as jobs order by name`;
 }
 
@@ -161,15 +166,21 @@ async function readVault(sql: TransactionSql, plainSecrets: string[], unknown: s
   }
 }
 
-/** What the time engine says against the times of proposed jobs, by their names. */
-export async function readScheduleFaults(
+/**
+ * What the database says against the payloads of proposed jobs and, where Daybook is there, against their times; by
+ * their names.
+ */
+export async function readFaults(
   sql: Sql,
   jobs: readonly Proposal[],
+  canAdopt: boolean,
 ): Promise<Map<string, string>> {
   const faults = new Map<string, string>();
   await sql.begin("read only", async (transaction) => {
-    for (const { name, schedule, timeZone } of jobs) {
+    for (const { name, schedule, timeZone, request: { payload } } of jobs) {
       try {
+        await transaction.savepoint((sql) => sql`select ${payload}::text::jsonb`);
+        if (!canAdopt) continue;
         const [row] = await transaction.savepoint((sql) =>
           sql`select scheduler.compile_schedule(${schedule}, ${timeZone}) as entry`
         );

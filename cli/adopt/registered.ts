@@ -1,20 +1,21 @@
-/** Jobs that are registered, beside those that are proposed. */
+/** Compares registered jobs with requests and times. */
 import type { Entry } from "../audit/entry.ts";
 import { isWithin, type Minutes, type Timetable } from "../audit/timetable.ts";
 import { labels } from "../audit/work.ts";
 import { canonicalJson } from "./json.ts";
 import type { ProposeOptions, RegisteredJob } from "./proposal.ts";
-import type { Target } from "./target.ts";
+import { defaultSecretName, type JobRequest } from "./job-request.ts";
 
-/** A job that does this work already. */
-export function jobOfSameWork(
-  { target, payload }: Target,
+/** The jobs that do this work already. */
+export function jobsOfSameWork(
+  { target, payload, secretName = defaultSecretName(target) }: JobRequest,
   jobs: readonly RegisteredJob[],
   { ignoreLabels }: ProposeOptions,
-): RegisteredJob | undefined {
+): RegisteredJob[] {
   const without = ignoreLabels ? labels : undefined;
-  return jobs.find((job) =>
+  return jobs.filter((job) =>
     job.enabled && job.schedule !== null && job.target === target &&
+    job.secretName === secretName &&
     canonicalJson(job.payload, without) === canonicalJson(payload, without)
   );
 }
@@ -25,6 +26,7 @@ export function covers(
   merged: { schedule: string; timeZone: string },
   timetable: Timetable,
 ): boolean {
+  if (job.hindrances.length > 0) return false;
   if (job.schedule === merged.schedule && job.timeZone === merged.timeZone) return true;
   const whole = minutesOf(job.schedule!, job.timeZone, timetable);
   const part = minutesOf(merged.schedule, merged.timeZone, timetable);
@@ -40,8 +42,17 @@ export function minutesOf(
   return timetable.minutesOf(entryOf(schedule, zone));
 }
 
-/** Times without an entry. */
+const known = new Map<string, Entry>();
+
+/** Times without an entry; the same for the same times, so that a timetable computes them once. */
 function entryOf(schedule: string, zone: string): Entry {
+  const key = `${schedule} ${zone}`;
+  const entry = known.get(key) ?? timesOnly(schedule, zone);
+  known.set(key, entry);
+  return entry;
+}
+
+function timesOnly(schedule: string, zone: string): Entry {
   return {
     name: schedule,
     schedule,

@@ -1,8 +1,9 @@
-/** What an adoption would do, as text and for programs. */
+/** What an adoption would do, as text and as JSON. */
 import { counted } from "../../shared/text.ts";
 import { hang } from "../audit/report.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine, type Paint } from "../daybook/render.ts";
+import { exactJson } from "./json.ts";
 import type { LeftAlone, Proposal, Proposals } from "./proposal.ts";
 import type { AdoptedEntry } from "./read.ts";
 
@@ -30,20 +31,20 @@ export function report(
 }
 
 function describeJob(job: Proposal, paint: Paint): string {
-  const { target, entries, reasons } = job;
+  const { request, entries, reasons } = job;
   const times = `${job.schedule} ${job.timeZone}`;
   const values = [
-    target.target,
-    ...(target.payload === "{}" ? [] : [`payload ${target.payload}`]),
-    ...(target.receipt === "response" ? ["its answer is the receipt"] : []),
-    ...(target.secretName ? [`secret ${target.secretName} of Vault`] : []),
-    ...(target.timeoutSeconds === undefined ? [] : [`${target.timeoutSeconds} s`]),
+    request.target,
+    ...(request.payload === "{}" ? [] : [`payload ${request.payload}`]),
+    ...(request.receipt === "response" ? ["its answer is the receipt"] : []),
+    ...(request.secretName ? [`secret ${request.secretName} of Vault`] : []),
+    ...(request.timeoutSeconds === undefined ? [] : [`${request.timeoutSeconds} s`]),
     ...(job.maxAttempts === undefined ? [] : [counted(job.maxAttempts, "attempt")]),
     ...(job.enabled ? [] : ["switched off"]),
   ];
   return [
     `${paint("green", oneLine(job.name))}  ${times}${
-      job.isThere ? "  (registered, and stays as it is)" : ""
+      job.registered ? "  (registered, and stays as it is)" : ""
     }`,
     hang("  calls ", values.join(", ")),
     ...entries.map(({ name, schedule }, index) =>
@@ -80,18 +81,18 @@ export function jsonOf(
   sql: string | undefined,
 ) {
   return {
-    jobs: jobs.map(({ target, entries, schedule, timeZone, maxAttempts, isThere, ...job }) => ({
+    jobs: jobs.map(({ request, entries, schedule, timeZone, maxAttempts, registered, ...job }) => ({
       name: job.name,
       schedule,
       time_zone: timeZone,
-      target: target.target,
-      payload: JSON.parse(target.payload),
-      receipt: target.receipt,
-      ...(target.secretName === undefined ? {} : { secret_name: target.secretName }),
-      ...(target.timeoutSeconds === undefined ? {} : { timeout_seconds: target.timeoutSeconds }),
+      target: request.target,
+      payload: exactJson(request.payload),
+      receipt: request.receipt,
+      ...(request.secretName === undefined ? {} : { secret_name: request.secretName }),
+      ...(request.timeoutSeconds === undefined ? {} : { timeout_seconds: request.timeoutSeconds }),
       ...(maxAttempts === undefined ? {} : { max_attempts: maxAttempts }),
       enabled: job.enabled,
-      is_registered: isThere,
+      is_registered: registered !== undefined,
       entries: entries.map(({ name, schedule, where }) => ({ name, schedule, where })),
       reasons: job.reasons,
     })),

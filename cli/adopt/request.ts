@@ -24,7 +24,7 @@ export function requestOf(command: string): Request {
   const call = callOf(command);
   const given = argumentsOf(call);
   if (given.params !== undefined && payloadOf(given.params) !== "{}") {
-    throw new Unadoptable("it sends parameters (params), which a job has not");
+    throw new Unadoptable("it sends parameters (params), and a job has none");
   }
   const timeout = given.timeout_milliseconds;
   return {
@@ -60,12 +60,12 @@ function callOf(command: string): Tree {
     throw new Unadoptable(
       /^net\./.test(name)
         ? `it calls ${name}, and a job sends a POST`
-        : `whose ${name} it calls is not said: it must be net.http_post`,
+        : `it calls ${name}, and only net.http_post is known`,
     );
   }
   if (!isBareSelect(statements[0]!, post)) {
     throw new Unadoptable(
-      "it makes its request under conditions, or as part of a query; a job's run_if can ask such a question",
+      "it makes its request under conditions, or as part of a query; a job can have such a condition as its run_if",
     );
   }
   return post;
@@ -100,7 +100,12 @@ function urlOf(tree: unknown): Piece[] {
 
 function headersOf(tree: unknown): Request["headers"] {
   const value = valueOf(tree);
-  if (value?.kind !== "object") throw new Unadoptable("its headers are computed as it runs");
+  if (value === undefined) {
+    throw new Unadoptable(
+      isConstant(tree) ? "its headers are no JSON" : "its headers are computed as it runs",
+    );
+  }
+  if (value.kind !== "object") throw new Unadoptable("its headers are no JSON object");
   return value.fields.map(([name, field]) => {
     if (field.kind === "object" || field.kind === "array") {
       throw new Unadoptable(`its header ${name} is no text`);
@@ -113,7 +118,11 @@ function payloadOf(tree: unknown): string {
   const value = valueOf(tree);
   const json = value === undefined ? undefined : writeJson(value);
   if (json === undefined) {
-    throw new Unadoptable("its body is computed as it runs, and a job's payload is fixed");
+    throw new Unadoptable(
+      isConstant(tree)
+        ? "its body is no JSON"
+        : "its body is computed as it runs, and a job's payload is fixed",
+    );
   }
   if (value!.kind !== "object") throw new Unadoptable("its body is no JSON object");
   return json;
@@ -136,7 +145,12 @@ type Constant = {
 
 const constantIn = (tree: unknown) => (tree as { A_Const?: Constant } | undefined)?.A_Const;
 
-/** What a cast makes of what: the last part of the type's name. */
+function isConstant(tree: unknown): boolean {
+  const cast = castIn(tree);
+  return cast === undefined ? constantIn(tree) !== undefined : isConstant(cast.of);
+}
+
+/** A cast: its type (the last part of the name), and what it casts. */
 function castIn(tree: unknown): { type: string; of: unknown } | undefined {
   const cast = (tree as { TypeCast?: { arg: unknown; typeName: Tree } } | undefined)?.TypeCast;
   if (cast === undefined) return undefined;
@@ -266,7 +280,7 @@ function literalOf(constant: Constant | undefined): Value | undefined {
     : boolval !== undefined
     ? String(boolval.boolval ?? false)
     : fval?.fval ?? String(ival?.ival ?? 0);
-  // What Postgres reads as a number and JSON does not, such as `1.`, is left to whoever wrote it.
+  // Postgres reads `1.` as a number, and JSON does not.
   return /^(null|true|false|-?\d+(\.\d+)?(e[+-]?\d+)?)$/i.test(json)
     ? { kind: "literal", json }
     : undefined;

@@ -1,4 +1,4 @@
-/** `adopt --undo` and `--forget`: what is kept of adopted entries is put back, or given up. */
+/** `adopt --undo` and `--forget`: puts adopted entries back, or deletes what is kept of them. */
 import { forgetSql, undoSql } from "../adopt/migration.ts";
 import { isMeant } from "../adopt/candidates.ts";
 import type { AdoptedEntry, ReadForAdoption } from "../adopt/read.ts";
@@ -14,7 +14,9 @@ export async function undoOrForget(session: Session): Promise<ExitCode> {
   const jobs = [...new Set(meant.map(({ jobName }) => jobName))].sort();
   const all = read.adopted.filter(({ jobName }) => jobs.includes(jobName));
   if (all.length === 0) {
-    io.print("No entry is kept: nothing was adopted, or it was put back already");
+    if (options.json) io.print(JSON.stringify({ jobs, entries: all }, null, 2));
+    const say = options.json || options.output === "-" ? io.complain : io.print;
+    say("No entry is kept: nothing was adopted, or it was put back already");
     return exitCodes.ok;
   }
   const sql = options.forget ? forgetSql(jobs, cause) : undoSql(jobs, cause);
@@ -26,7 +28,7 @@ export async function undoOrForget(session: Session): Promise<ExitCode> {
     io.print(JSON.stringify({ jobs, entries: all, sql }, null, 2));
   } else {
     io.print(
-      `${options.forget ? "To give up" : "To put back"}, by the jobs that are in their place\n${
+      `Entries to ${options.forget ? "forget" : "put back"}, by the jobs in their place\n${
         reportAdopted(all)
       }`,
     );

@@ -10,8 +10,9 @@ import { CommandError, exitCodes, type Io } from "./io.ts";
 /** The first version that can adopt entries. */
 const since = "0.11.0";
 
-export interface TargetProject {
-  folder: string;
+/** A project on this machine, which the migration is written into. */
+export interface ProjectFolder {
+  path: string;
   project: Project;
   /** The functions in it that are served by Daybook's `serveJob`. */
   served: string[];
@@ -21,9 +22,9 @@ export interface TargetProject {
 const pathOf = (path: string, io: Pick<Io, "env">) => resolve(io.env("INIT_CWD") ?? ".", path);
 
 /** @throws CommandError where the folder is no project, or one without a Daybook that can adopt. */
-export async function openProject(given: string, io: Pick<Io, "env">): Promise<TargetProject> {
-  const folder = pathOf(given, io);
-  const project = await readProject(folder).catch((error) => {
+export async function openProject(given: string, io: Pick<Io, "env">): Promise<ProjectFolder> {
+  const path = pathOf(given, io);
+  const project = await readProject(path).catch((error) => {
     throw new CommandError(exitCodes.usage, (error as Error).message);
   });
   const version = project.manifest?.version;
@@ -42,12 +43,12 @@ export async function openProject(given: string, io: Pick<Io, "env">): Promise<T
     const [, name] = /^supabase\/functions\/([^_/][^/]*)\/[^/]+\.ts$/.exec(path) ?? [];
     return name !== undefined && /_shared\/daybook\/[^"']*serve-job/.test(text) ? [name] : [];
   });
-  return { folder, project, served: [...new Set(served)] };
+  return { path, project, served: [...new Set(served)] };
 }
 
-/** Writes a migration after all that are there; what is there and not applied yet is not written twice. */
+/** Writes a migration dated after all others; one with this text that is not applied yet is not written again. */
 export async function writeMigration(
-  { folder, project }: TargetProject,
+  { path: folder, project }: ProjectFolder,
   name: string,
   text: string,
   applied: readonly string[],
@@ -80,14 +81,17 @@ export async function writeNew(given: string, text: string, io: Pick<Io, "env">)
   });
 }
 
-/** All of it or nothing, also where the command is killed. */
+/** Writes all of the file or nothing, also where the command is killed. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const unfinished = `${path}.unfinished`;
   await Deno.writeTextFile(unfinished, text);
   await Deno.rename(unfinished, path);
 }
 
-/** Runs the SQL, one statement. What the database says goes to `say`: then it found that nothing was to be done. */
+/** What `adopt_entries` and `undo_adoption` say where they have nothing to do. */
+const nothingToDo = /^(already adopted|nothing to put back):/;
+
+/** Runs the SQL, one statement. Notices of the database go to `say`. False: it found nothing to do. */
 export async function carryOutSql(
   url: string,
   text: string,
@@ -96,7 +100,7 @@ export async function carryOutSql(
   let isDone = true;
   const sql = connectTo(url, "daybook adopt", {
     onNotice(message) {
-      isDone = false;
+      if (nothingToDo.test(message)) isDone = false;
       say(message);
     },
   });

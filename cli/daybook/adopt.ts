@@ -6,12 +6,7 @@ import { adoptionSql, type Cause } from "../adopt/migration.ts";
 import { isMeant } from "../adopt/candidates.ts";
 import { masked, type Proposals } from "../adopt/proposal.ts";
 import { propose } from "../adopt/propose.ts";
-import {
-  projectUrlOf,
-  type ReadForAdoption,
-  readForAdoption,
-  readScheduleFaults,
-} from "../adopt/read.ts";
+import { projectUrlOf, readFaults, type ReadForAdoption, readForAdoption } from "../adopt/read.ts";
 import { jsonOf, report, reportAdopted } from "../adopt/report.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { listed } from "../audit/words.ts";
@@ -19,10 +14,10 @@ import { loadSqlParser } from "../audit/work.ts";
 import { addCause, reasonOf } from "./act.ts";
 import { type AdoptOptions, deliver, type Session } from "./adopt-session.ts";
 import { openProject } from "./adopt-write.ts";
-import { connectTo, databaseUrlIfAny, hostOf } from "./database.ts";
+import { connectTo, databaseUrlOf, hostOf } from "./database.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
 import { worksOption } from "./options.ts";
-import { readProfile } from "./profile.ts";
+import { authorOfProfile } from "./profile.ts";
 import { paintFor } from "./render.ts";
 import { undoOrForget } from "./adopt-undo.ts";
 import { addNote, endWith, namedAuthor } from "./verb.ts";
@@ -37,16 +32,16 @@ export function addAdopt(program: Command, io: Io): void {
     .addOption(worksOption())
     .option(
       "--keep <ENTRY>",
-      "of entries of the same work, whose times are kept; repeatable",
+      "keep the times of this entry, where others do the same work; repeatable",
       collect,
       [],
     )
-    .option("--ignore-labels", "payloads that differ in source, trigger, time … alone are the same")
+    .option("--ignore-labels", "payloads that differ only in source, trigger, time … are the same")
     .option("--into <FOLDER>", "write the migration into this project")
     .option("--output <FILE>", "write the SQL into a new file; - prints it, and nothing else")
     .option("--apply", "carry it out now, in the database")
     .option("--undo", "put the entries back as they were, and take the jobs out")
-    .option("--forget", "give up what is kept of the old entries, with --apply");
+    .option("--forget", "delete what is kept of the old entries, with --apply");
   addCause(command).action(async function (this: Command) {
     const options = this.optsWithGlobals<AdoptOptions>();
     endWith(this, await run(this.args, options, io));
@@ -60,13 +55,13 @@ secret in it; the database keeps the old commands, for --undo. docs/adopting.md`
 
 async function run(chosen: string[], options: AdoptOptions, io: Io): Promise<ExitCode> {
   assertOptions(options);
-  const url = await databaseOf(options, io);
+  const url = await databaseUrlOf(options, io);
   await loadSqlParser();
-  const project = options.into === undefined ? undefined : await openProject(options.into, io);
+  const folder = options.into === undefined ? undefined : await openProject(options.into, io);
   const cause = await causeOf(options, io);
   const { read, proposals } = await reading(url, async (sql) => {
     const read = await readForAdoption(sql, {
-      served: project?.served ?? [],
+      served: folder?.served ?? [],
       projectUrl: projectUrlOf(url),
     });
     if (options.undo || options.forget) return { read };
@@ -77,10 +72,10 @@ async function run(chosen: string[], options: AdoptOptions, io: Io): Promise<Exi
       chosen,
       ignoreLabels: options.ignoreLabels ?? false,
     });
-    if (!read.canAdopt) return { read, proposals: found };
-    return { read, proposals: withoutFaulty(found, await readScheduleFaults(sql, found.jobs)) };
+    const faults = await readFaults(sql, found.jobs, read.canAdopt);
+    return { read, proposals: withoutFaulty(found, faults) };
   });
-  const session = { chosen, options, io, url, place: hostOf(url), read, project, cause };
+  const session = { chosen, options, io, url, place: hostOf(url), read, folder, cause };
   return proposals === undefined ? await undoOrForget(session) : await adopt(session, proposals);
 }
 
@@ -90,7 +85,7 @@ async function reading<Result>(url: string, fn: (sql: Sql) => Promise<Result>): 
   try {
     return await fn(sql);
   } catch (error) {
-    // What the client or the server says has a code, and a mistake of ours has none.
+    // Errors of the client and the server have a code; a bug of this program has none.
     if (typeof (error as { code?: unknown }).code !== "string") throw error;
     throw new CommandError(
       exitCodes.unreachable,
@@ -116,27 +111,19 @@ function assertOptions({ url, into, output, apply, undo, forget }: AdoptOptions)
   if (forget && !apply) refuse("--forget is done in the database: give --apply");
 }
 
-async function databaseOf(options: AdoptOptions, io: Io): Promise<string> {
-  const url = await databaseUrlIfAny(options, io);
-  if (url !== undefined) return url;
-  throw new CommandError(
-    exitCodes.usage,
-    "Cannot adopt: there is no --db-url and no running stack",
-    "deno task daybook adopt --help",
-  );
-}
-
-/** Whoever changes the database says why, and who they are; whoever writes a migration may. */
+/** The reason and the author: needed where the database is changed, optional in a migration. */
 async function causeOf(options: AdoptOptions, io: Io): Promise<Cause> {
-  if (!options.apply) {
+  const { reason, author, profile } = options;
+  if (options.apply) {
     return {
-      ...(options.reason === undefined ? {} : { reason: options.reason }),
-      ...(options.author === undefined ? {} : { author: options.author }),
+      reason: reasonOf(options),
+      author: namedAuthor(author, await authorOfProfile(profile, io), io),
     };
   }
-  const { profile } = options;
-  const author = profile === undefined ? undefined : (await readProfile(profile, io)).author;
-  return { reason: reasonOf(options), author: namedAuthor(options.author, author, io) };
+  return {
+    ...(reason === undefined ? {} : { reason }),
+    ...(author === undefined ? {} : { author }),
+  };
 }
 
 function assertZone({ entries }: ReadForAdoption): void {
@@ -161,17 +148,29 @@ function assertKnown(
     ),
     ...keep.filter((one) => !entries.some(({ name }) => name === one)),
   ];
-  if (unknown.length === 0) return;
+  if (unknown.length > 0) {
+    throw new CommandError(
+      exitCodes.usage,
+      `pg_cron has no entry ${listed(unknown.map((name) => `'${name}'`))}`,
+      "select jobname, jobid from cron.job",
+    );
+  }
+  const isChosen = (one: string) =>
+    entries.some((entry) => entry.name === one && chosen.some((name) => isMeant(entry, name)));
+  const idle = chosen.length === 0 ? [] : keep.filter((one) => !isChosen(one));
+  if (idle.length === 0) return;
   throw new CommandError(
     exitCodes.usage,
-    `pg_cron has no entry ${listed(unknown.map((name) => `'${name}'`))}`,
-    "select jobname, jobid from cron.job",
+    `--keep needs an entry that is adopted, and ${
+      listed(idle.map((name) => `'${name}'`))
+    } is not among those that are named`,
   );
 }
 
-/** Jobs that the time engine refuses are no proposals. */
+/** Jobs that the database would refuse are no proposals. */
 function withoutFaulty(proposals: Proposals, faults: ReadonlyMap<string, string>): Proposals {
-  const isFaulty = ({ name, isThere }: Proposals["jobs"][number]) => !isThere && faults.has(name);
+  const isFaulty = ({ name, registered }: Proposals["jobs"][number]) =>
+    registered === undefined && faults.has(name);
   return {
     ...proposals,
     jobs: proposals.jobs.filter((job) => !isFaulty(job)),
@@ -198,7 +197,7 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
   const text = report(shown, place, paintFor(io));
   const isActing = options.apply || options.into !== undefined || options.output !== undefined;
   // Another role's entry may have the name of one that is adopted.
-  const refused = chosen.filter((one) =>
+  const refused = [...new Set([...chosen, ...options.keep])].filter((one) =>
     leftAlone.some(({ entry }) => isMeant(entry, one)) &&
     !jobs.some(({ entries }) => entries.some((entry) => isMeant(entry, one)))
   );
@@ -212,6 +211,7 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
   if (options.apply && missing !== undefined) throw new CommandError(exitCodes.refused, missing);
   if (options.output === "-") {
     if (sql !== undefined) io.print(sql.trimEnd());
+    else io.complain(`Nothing to adopt in ${place}`);
     return exitCodes.ok;
   }
   if (options.json) {
@@ -226,11 +226,13 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
   return exitCodes.ok;
 }
 
-/** What the jobs need in Vault, and what is not there: their runs would be misconfigured. */
+/** What the jobs need and Vault does not have: without it their runs would be misconfigured. */
 function missingSecrets({ jobs }: Proposals, { project }: ReadForAdoption): string | undefined {
   const { secrets } = project;
-  const needed = jobs.filter(({ target, isThere }) => !isThere && !target.target.includes("://"))
-    .flatMap(({ target }) => ["project_url", target.secretName ?? "cron_secret"]);
+  const needed = jobs.filter(({ request, registered }) =>
+    registered === undefined && !request.target.includes("://")
+  )
+    .flatMap(({ request }) => ["project_url", request.secretName ?? "cron_secret"]);
   const missing = [...new Set(needed)].filter((name) =>
     secrets !== undefined && (secrets.get(name) ?? 0) < (name === "project_url" ? 1 : 32)
   );

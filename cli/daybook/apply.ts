@@ -12,7 +12,6 @@ import {
   withSchedules,
 } from "./schedules.ts";
 import { planOf, type SchedulesPlan } from "./schedules-compare.ts";
-import { applySchedules } from "./schedules-database.ts";
 import { renderPlan } from "./schedules-render.ts";
 import { addNote, endWith, namedAuthor } from "./verb.ts";
 
@@ -62,9 +61,9 @@ async function apply(
   return await withSchedules(
     options,
     io,
-    async ({ sql, schedules, jobs, notes }) => ({
+    async ({ registry, schedules, jobs, notes }) => ({
       notes,
-      plan: await applySchedules(sql, jobs, { reason, author }, (facts) => {
+      plan: await registry.apply(jobs, { reason, author }, (facts) => {
         const plan = planOf(facts, jobs);
         refuseForeign(plan, schedules);
         refuseFaults(plan.faults, jobs, schedules);

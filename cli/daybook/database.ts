@@ -51,10 +51,11 @@ export async function databaseUrlIfAny(
 export function connectTo(
   url: string,
   name: string,
-  { max = 1, statementTimeoutMs, onNotice = () => {} }: {
+  { max = 1, statementTimeoutMs, onNotice = () => {}, onClose = () => {} }: {
     max?: number;
     statementTimeoutMs?: number;
     onNotice?: (message: string) => void;
+    onClose?: () => void;
   } = {},
 ): Sql {
   hostOf(url);
@@ -62,6 +63,7 @@ export function connectTo(
     max,
     prepare: false,
     onnotice: ({ message }) => onNotice(message ?? ""),
+    onclose: onClose,
     connect_timeout: 10,
     connection: {
       application_name: name,
@@ -83,10 +85,22 @@ export function hostOf(url: string): string {
   return `postgres://${parsed.host}${parsed.pathname}`;
 }
 
-export function unreachable(url: string, error: unknown): CommandError {
+/**
+ * Whether an error of a query is that of the way to the database: no connection, no right to connect, no such database,
+ * shutting down, too many connections.
+ */
+export function isUnreachable(error: unknown): boolean {
+  return !(error instanceof postgres.PostgresError) || /^(28|3D|53|57P|08)/.test(error.code);
+}
+
+export function unreachable(
+  url: string,
+  error: unknown,
+  hint = "is the URL right, and does the database run?",
+): CommandError {
   return new CommandError(
     exitCodes.unreachable,
     `Cannot reach ${hostOf(url)}: ${errorMessage(error)}`,
-    "is the URL right, and does the database run?",
+    hint,
   );
 }

@@ -1,19 +1,9 @@
 /** What the doctor looks up on disk and through the Supabase CLI. */
 import { parse } from "@decimalturn/toml-patch";
 import { join } from "node:path";
+import { readIfThere } from "../../local/read-if-there.ts";
 import type { ListedKey, ListedProject, ProjectOnDisk } from "./doctor-findings.ts";
 import { trySupabaseCli } from "./doctor-supabase.ts";
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
-    throw error;
-  }
-}
 
 export async function isProject(folder: string): Promise<boolean> {
   return await readIfThere(join(folder, "supabase", "config.toml")) !== undefined;

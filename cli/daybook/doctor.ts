@@ -1,6 +1,6 @@
 /** `doctor`: everything between a person and the first green run, each with the command that mends it. */
 import type { Command } from "commander";
-import { resolve } from "node:path";
+import { typedPath } from "../../local/typed-path.ts";
 import { version as ownVersion } from "../../shared/version.ts";
 import { errorMessage } from "../../shared/job/errors.ts";
 import { formatTable } from "../format-table.ts";
@@ -68,9 +68,7 @@ export function addDoctor(program: Command, io: Io): void {
 
 async function examine(options: Options, io: Io): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const folder = options.project === undefined
-    ? undefined
-    : resolve(io.env("INIT_CWD") ?? ".", options.project);
+  const folder = options.project === undefined ? undefined : typedPath(options.project, io.env);
   if (folder !== undefined && !await isProject(folder)) {
     throw new CommandError(
       exitCodes.usage,

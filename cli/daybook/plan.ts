@@ -7,11 +7,11 @@ import {
   projectOption,
   refuseFaults,
   refuseForeign,
+  sameOptions,
   type SchedulesOptions,
   withSchedules,
 } from "./schedules.ts";
 import { planOf } from "./schedules-compare.ts";
-import { rehearse } from "./schedules-database.ts";
 import { renderPlan } from "./schedules-render.ts";
 import { addNote, endWith } from "./verb.ts";
 
@@ -24,22 +24,24 @@ export function addPlan(program: Command, io: Io): void {
       const options = this.optsWithGlobals<SchedulesOptions>();
       endWith(
         this,
-        await withSchedules(options, io, async ({ sql, schedules, jobs, notes, place }) => {
-          const plan = planOf(await rehearse(sql, jobs), jobs);
+        await withSchedules(options, io, async ({ registry, schedules, jobs, notes, database }) => {
+          const plan = planOf(await registry.rehearse(jobs), jobs);
           refuseForeign(plan, schedules);
           const warnings = missingFunctions(plan, jobs, schedules);
           const { file } = schedules;
           if (options.json) {
-            io.print(JSON.stringify({ file, database: place, ...plan, notes, warnings }, null, 2));
+            io.print(JSON.stringify({ file, database, ...plan, notes, warnings }, null, 2));
           } else {
             const zone = options.utc ? "UTC" : io.zone;
-            io.print(`${file}\n${place}\n`);
+            io.print(`${file}\n${database}\n`);
             if (notes.length > 0) io.print(`${notes.join("\n")}\n`);
             io.print(renderPlan(plan, { paint: paintFor(io), zone }));
             for (const warning of warnings) io.print(`warning: ${warning}`);
             if (plan.changes.length > 0 && plan.faults.length === 0) {
               io.print(
-                `\ndeno task daybook apply --plan ${plan.fingerprint} --reason … does this and nothing else`,
+                `\ndeno task daybook apply${
+                  sameOptions(options)
+                } --plan ${plan.fingerprint} --reason … does this and nothing else`,
               );
             }
           }

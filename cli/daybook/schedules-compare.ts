@@ -1,7 +1,7 @@
-/** What becomes of each job, decided from what the database says that it was and would be. Nothing here has a side effect. */
-import { createHash } from "node:crypto";
+/** The plan, made of what the database says that each job was and becomes. Nothing here has a side effect. */
 import { isDeepStrictEqual } from "node:util";
-import { type Json, sortedJson } from "../../local/schedules.ts";
+import { hashOfJson } from "../../local/hash.ts";
+import type { Json } from "../../local/schedules.ts";
 import type { WantedJob } from "./schedules-file.ts";
 
 type Values = { [field: string]: Json };
@@ -37,13 +37,22 @@ export interface Pause {
   reason: string;
 }
 
+/** On the job's clock. */
+export interface NextTimes {
+  time_zone: string;
+  times: NextTime[];
+}
+
 /** What is shown besides the values. */
 interface Times {
-  next_before?: NextTime[];
-  next_after?: NextTime[];
+  next_before?: NextTimes;
+  next_after?: NextTimes;
   clock_changes?: ClockChange[];
   paused?: Pause;
 }
+
+/** What becomes of a job, as scheduler.becomes decides it. */
+type Becomes = "registered" | "changed" | "taken_over" | "unregistered";
 
 /** A job, as scheduler.bring_schedules says it. */
 export interface JobFacts extends Times {
@@ -51,6 +60,7 @@ export interface JobFacts extends Times {
   source: string;
   /** Null: SQL of the project registered it, or nothing. */
   was_source: string | null;
+  becomes: Becomes | "unchanged";
   before: Values | null;
   after: Values | null;
   /** The values with which the file registered it last. */
@@ -62,7 +72,6 @@ export interface JobFacts extends Times {
 export interface FaultyJob {
   job: string;
   source: string;
-  entry?: Values;
   fault: string;
   hint: string | null;
 }
@@ -89,7 +98,7 @@ export interface FieldChange {
 export interface JobChange extends Times {
   job: string;
   source: string;
-  becomes: "registered" | "changed" | "taken_over" | "unregistered";
+  becomes: Becomes;
   fields: FieldChange[];
   /** Who changed it by hand, registered it in SQL or took it out, where the audit log knows. */
   last: Registration | null;
@@ -106,49 +115,30 @@ export interface SchedulesPlan {
 
 /** What becomes of each job, those of the file in its order. */
 export function planOf(facts: Facts, wanted: readonly WantedJob[]): SchedulesPlan {
-  const order = new Map(wanted.map(({ job }, place) => [job, place]));
-  const place = ({ job }: { job: string }) => order.get(job) ?? order.size;
-  const jobs = facts.jobs.toSorted((a, b) => place(a) - place(b));
-  const changes: JobChange[] = [];
-  const changed: JobFacts[] = [];
-  const unchanged: string[] = [];
-  for (const job of jobs) {
-    if ("fault" in job) continue;
-    const becomes = becomesOf(job);
-    if (becomes === "unchanged") {
-      unchanged.push(job.job);
-      continue;
-    }
-    const entry = wanted[order.get(job.job) ?? -1]?.entry;
-    changed.push(job);
-    changes.push(changeOf(job, becomes, entry));
-  }
+  const positions = new Map(wanted.map(({ job }, index) => [job, index]));
+  const position = ({ job }: { job: string }) => positions.get(job) ?? positions.size;
+  const jobs = facts.jobs.toSorted((a, b) => position(a) - position(b));
+  const sound = jobs.filter((job): job is JobFacts => !("fault" in job));
+  const changed = sound.filter(isChanged);
   return {
     fingerprint: fingerprintOf(changed),
-    changes,
+    changes: changed.map((job) => changeOf(job, wanted[position(job)]?.entry)),
     faults: jobs.filter((job) => "fault" in job),
-    unchanged,
+    unchanged: sound.filter((job) => !isChanged(job)).map(({ job }) => job),
     left_alone: facts.others,
   };
 }
 
-function becomesOf({ before, after, was_source }: JobFacts): JobChange["becomes"] | "unchanged" {
-  if (before === null) return "registered";
-  if (after === null) return "unregistered";
-  if (was_source === null) return "taken_over";
-  return isDeepStrictEqual(before, after) ? "unchanged" : "changed";
-}
+type ChangedFacts = JobFacts & { becomes: Becomes };
 
-function changeOf(
-  facts: JobFacts,
-  becomes: JobChange["becomes"],
-  entry: Values | undefined,
-): JobChange {
-  const { job, source, last, next_before, next_after, clock_changes, paused } = facts;
+const isChanged = (facts: JobFacts): facts is ChangedFacts => facts.becomes !== "unchanged";
+
+function changeOf(facts: ChangedFacts, entry: Values | undefined): JobChange {
+  const { job, source, becomes, last, next_before, next_after, clock_changes, paused } = facts;
   const order = Object.keys(entry ?? {});
   const fields = fieldsOf(facts)
     .filter(({ field }) => becomes !== "registered" || order.includes(field))
-    .sort((a, b) => placeIn(order, a.field) - placeIn(order, b.field));
+    .sort((a, b) => positionIn(order, a.field) - positionIn(order, b.field));
   const isSaid = becomes === "taken_over" || fields.some(({ by_hand }) => by_hand) ||
     (becomes === "registered" && last?.verb === "unregister_job");
   return {
@@ -164,7 +154,7 @@ function changeOf(
   };
 }
 
-function placeIn(order: readonly string[], field: string): number {
+function positionIn(order: readonly string[], field: string): number {
   return order.includes(field) ? order.indexOf(field) : order.length;
 }
 
@@ -189,5 +179,5 @@ function asArguments({ continuous, ...values }: Values): Values {
 function fingerprintOf(changed: readonly JobFacts[]): string {
   const done = changed.toSorted((a, b) => a.job < b.job ? -1 : 1)
     .map(({ job, source, was_source, before, after }) => [job, source, was_source, before, after]);
-  return createHash("sha256").update(sortedJson(done)).digest("hex").slice(0, 12);
+  return hashOfJson(done).slice(0, 12);
 }

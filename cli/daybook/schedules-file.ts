@@ -1,7 +1,9 @@
 /** The schedules.json that `plan` and `apply` compare with a database, with what the environment says of it. */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { JobArgument } from "../../local/job-arguments.ts";
-import { readPacks } from "../../local/packs.ts";
+import { type Pack, readPacks } from "../../local/packs.ts";
+import { namesIn, readIfThere } from "../../local/read-if-there.ts";
 import {
   argumentsOf,
   type Entry,
@@ -10,6 +12,8 @@ import {
   type Path,
   readSchedulesText,
 } from "../../local/schedules.ts";
+import { typedPath } from "../../local/typed-path.ts";
+import { errorMessage } from "../../shared/job/errors.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 
 /** How the file is called in messages. */
@@ -31,8 +35,8 @@ export interface WantedSchedules {
   /** For people. */
   file: string;
   jobs: WantedJob[];
-  /** The sections of a checkout of Daybook, which are the names of its packs; empty in a project. */
-  packs: string[];
+  /** Those of a checkout of Daybook, whose names are the sections; empty in a project. */
+  packs: Pack[];
   placeOf(path: Path): string;
   /** Whether the project has that edge function; true where that cannot be told. */
   hasFunction(slug: string): boolean;
@@ -48,10 +52,11 @@ export async function readWanted(
   args: readonly JobArgument[],
   io: Pick<Io, "env">,
 ): Promise<WantedSchedules> {
-  // `deno task` runs elsewhere than where one typed.
-  const folder = resolve(io.env("INIT_CWD") ?? ".", project ?? ".");
+  const folder = typedPath(project ?? ".", io.env);
   const file = join(folder, FILE);
-  const text = await readIfThere(file);
+  const text = await readIfThere(file).catch((error) => {
+    throw new CommandError(exitCodes.usage, `Cannot read ${file}: ${errorMessage(error)}`);
+  });
   if (text === undefined) {
     throw new CommandError(
       exitCodes.usage,
@@ -87,15 +92,24 @@ export async function readWanted(
       faults.map((fault) => `Cannot use ${fault}`).join("\n"),
     );
   }
-  const isCheckout = await readIfThere(join(folder, "supabase/packs.json")) !== undefined;
   const functions = await namesIn(join(folder, "supabase/functions"));
   return {
     file,
     jobs,
-    packs: isCheckout ? (await readPacks()).map(({ name }) => name) : [],
+    packs: await packsOf(folder),
     placeOf,
     hasFunction: (slug) => functions === undefined || functions.includes(slug),
   };
+}
+
+/** The packs of a checkout of Daybook; none of another folder. */
+async function packsOf(folder: string): Promise<Pack[]> {
+  if (await readIfThere(join(folder, "supabase/packs.json")) === undefined) return [];
+  try {
+    return await readPacks(pathToFileURL(`${folder}/`));
+  } catch (error) {
+    throw new CommandError(exitCodes.usage, (error as Error).message);
+  }
 }
 
 const factors = { milliseconds: 1000, seconds: 1 };
@@ -128,24 +142,4 @@ function intervalFault(value: string, { variable, unit }: IntervalFrom): string 
   return `the variable ${variable} must be ${
     unit === "seconds" ? "seconds" : "milliseconds that are whole seconds"
   }, from ${factor} to ${mostSeconds * factor}, got ${JSON.stringify(value.slice(0, 40))}`;
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-async function namesIn(folder: string): Promise<string[] | undefined> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

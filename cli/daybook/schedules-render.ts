@@ -2,9 +2,8 @@
 import type { Json } from "../../local/schedules.ts";
 import type {
   ClockChange,
-  FieldChange,
   JobChange,
-  NextTime,
+  NextTimes,
   Registration,
   SchedulesPlan,
 } from "./schedules-compare.ts";
@@ -50,7 +49,6 @@ function summaryOf({ changes }: SchedulesPlan, { isDone = false }: RenderOptions
 
 function renderChange(change: JobChange, { paint, zone, isDone = false }: RenderOptions): string {
   const { sign, colour, will, done } = words[change.becomes];
-  const zoneOfJob = valueOf(change.fields, "time_zone");
   const lines = [
     ...whatBecomes(change, zone),
     ...fieldLines(change, zone),
@@ -60,7 +58,9 @@ function renderChange(change: JobChange, { paint, zone, isDone = false }: Render
     ],
     ...nextLine(change.next_after === undefined ? "next" : "next now ", change.next_before),
     ...nextLine(change.next_before === undefined ? "next" : "next then", change.next_after),
-    ...(change.clock_changes ?? []).map((clock) => clockLine(clock, change, zoneOfJob)),
+    ...(change.clock_changes ?? []).map((clock) =>
+      clockLine(clock, change.next_after?.time_zone ?? "UTC")
+    ),
   ];
   const title = `${sign} ${change.job} (${change.source}): ${isDone ? done : will}`;
   return [paint(colour, title), ...lines.map((line) => `    ${line}`)].join("\n");
@@ -104,25 +104,25 @@ function shown(value: Json): string {
   return typeof value === "string" ? value === "" ? '""' : oneLine(value) : JSON.stringify(value);
 }
 
-/** Local times of one zone, which is said once; so is what holds for all of them. */
-function nextLine(what: string, times: readonly NextTime[] | undefined): string[] {
-  if (times === undefined || times.length === 0) return [];
-  const zone = times.flatMap(({ local }) => local?.split(" ")[2] ?? [])[0];
+/** What holds for all of the times is said once, as their zone is. */
+function nextLine(what: string, next: NextTimes | undefined): string[] {
+  if (next === undefined) return [];
+  const { times, time_zone: zone } = next;
   const notes = new Set(times.map(({ note }) => note));
   const ofAll = notes.size === 1 && times.length > 1 ? times[0]!.note : undefined;
   const list = times.map(({ local, note }) => {
-    const time = local?.split(" ").slice(0, 2).join(" ");
-    if (time === undefined || note === undefined || ofAll !== undefined) return time ?? note;
-    return `${time} (${oneLine(note)})`;
-  });
-  const parts = [list.join(", "), zone, ofAll === undefined ? undefined : `each ${oneLine(ofAll)}`];
-  return [`${what}  ${parts.filter((part) => part !== undefined).join("  ")}`];
+    if (local === undefined || note === undefined || ofAll !== undefined) return local ?? note;
+    return `${local} (${oneLine(note)})`;
+  }).join(", ");
+  const hasTimes = times.some(({ local }) => local !== undefined);
+  return [[
+    `${what}  ${list}`,
+    ...hasTimes ? [zone] : [],
+    ...ofAll === undefined ? [] : [`each ${oneLine(ofAll)}`],
+  ].join("  ")];
 }
 
-function clockLine(clock: ClockChange, { next_after }: JobChange, told: Json | undefined): string {
-  const zone = typeof told === "string"
-    ? told
-    : next_after?.find(({ local }) => local !== undefined)?.local?.split(" ")[2] ?? "UTC";
+function clockLine(clock: ClockChange, zone: string): string {
   const day = clock.first_time.slice(0, 10);
   const time = (text: string) => text.slice(11, 16);
   const times = clock.times === 1
@@ -136,8 +136,4 @@ function clockLine(clock: ClockChange, { next_after }: JobChange, told: Json | u
   }
   const what = clock.follows_real_clock ? "it runs each time" : "it runs the first time";
   return `on ${day} the clock shows ${times} twice: ${what}`;
-}
-
-function valueOf(fields: readonly FieldChange[], field: string): Json | undefined {
-  return fields.find((change) => change.field === field)?.then;
 }

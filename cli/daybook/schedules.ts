@@ -1,9 +1,9 @@
 /** What `plan` and `apply` have in common: the file, the database, and what is said of both. */
-import type { Sql } from "postgres";
 import { databaseUrlOf, hostOf } from "./database.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
+import { oneLine } from "./render.ts";
 import type { FaultyJob, SchedulesPlan } from "./schedules-compare.ts";
-import { missingPacks, readArguments, withRegistry } from "./schedules-database.ts";
+import { type Registry, withRegistry } from "./schedules-database.ts";
 import { readWanted, type WantedJob, type WantedSchedules } from "./schedules-file.ts";
 import type { CommonOptions } from "./verb.ts";
 
@@ -22,14 +22,14 @@ export const ownersNote =
   "secret of Vault to any address, which no operator of the API may.";
 
 export interface Compared {
-  sql: Sql;
+  registry: Registry;
   schedules: WantedSchedules;
   /** Those of packs that the database has. */
   jobs: WantedJob[];
   /** Lines for people: from where intervals come, what is left out. */
   notes: string[];
-  /** The database, without a password. */
-  place: string;
+  /** Without a password. */
+  database: string;
 }
 
 /** Runs `fn` with the file and the database that the options name. */
@@ -39,13 +39,13 @@ export async function withSchedules<T>(
   fn: (compared: Compared) => Promise<T>,
 ): Promise<T> {
   const url = await databaseUrlOf(options, io);
-  return await withRegistry(url, async (sql) => {
-    const schedules = await readWanted(options.project, await readArguments(sql), io);
-    const missing = await missingPacks(sql, schedules.packs);
+  return await withRegistry(url, async (registry) => {
+    const schedules = await readWanted(options.project, await registry.arguments(), io);
+    const missing = (await registry.missing(schedules.packs)).map(({ name }) => name);
     const jobs = schedules.jobs.filter(({ source }) => !missing.includes(source));
     const left = missing.filter((pack) => schedules.jobs.some(({ source }) => source === pack));
     return await fn({
-      sql,
+      registry,
       schedules,
       jobs,
       notes: [
@@ -58,9 +58,22 @@ export async function withSchedules<T>(
           ]
         ),
       ],
-      place: hostOf(url),
+      database: hostOf(url),
     });
   });
+}
+
+/** The options by which another command finds the same file and database; one that may hold a password is left open. */
+export function sameOptions({ project, profile, dbUrl }: SchedulesOptions): string {
+  return [
+    project === undefined ? "" : ` --project ${forShell(project)}`,
+    profile === undefined ? "" : ` --profile ${forShell(profile)}`,
+    dbUrl === undefined ? "" : " --db-url …",
+  ].join("");
+}
+
+function forShell(word: string): string {
+  return /^[\w./:@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Jobs that would call an edge function which the project does not have. */
@@ -88,12 +101,12 @@ export function refuseFaults(
   if (faults.length === 0) return;
   const lines = faults.map(({ job, fault, hint }) => {
     const wanted = jobs.find((wanted) => wanted.job === job);
-    const more = hint === null ? "" : ` (${hint})`;
-    if (wanted === undefined) return `${job} is no longer in the file: ${fault}${more}`;
+    const said = oneLine(hint === null ? fault : `${fault} (${hint})`);
+    if (wanted === undefined) return `${job} is no longer in the file: ${said}`;
     // The message begins with the argument that is wrong.
     const [, argument] = /: (\w+) /.exec(fault) ?? [];
     const field = argument !== undefined && argument in wanted.entry ? [argument] : [];
-    return `${placeOf([...wanted.path, ...field])}: ${fault}${more}`;
+    return `${placeOf([...wanted.path, ...field])}: ${said}`;
   });
   throw new CommandError(exitCodes.usage, lines.join("\n"));
 }
@@ -106,7 +119,7 @@ export function refuseFaults(
 export function refuseForeign({ changes }: SchedulesPlan, { packs, file }: WantedSchedules): void {
   if (packs.length === 0) return;
   const jobs = changes.filter(({ becomes, source }) =>
-    becomes === "unregistered" && !packs.includes(source)
+    becomes === "unregistered" && !packs.some(({ name }) => name === source)
   );
   if (jobs.length === 0) return;
   throw new CommandError(

@@ -1,9 +1,9 @@
 /** The database itself, asked through the API's own routes: the same checks, the same functions, the same words. */
-import postgres, { type Sql } from "postgres";
+import type { PostgresError, Sql } from "postgres";
 import { HttpError } from "../../shared/job/errors.ts";
 import { createApi } from "../../supabase/functions/cron/api.ts";
 import { type Ask, refusal } from "../../supabase/functions/cron/ask.ts";
-import { connectTo, hostOf, unreachable } from "./database.ts";
+import { connectTo, hostOf, isUnreachable, unreachable } from "./database.ts";
 import { answerOf, type Query, type Source } from "./source.ts";
 
 /** As over the API: what stops an answer that takes too long. */
@@ -54,14 +54,8 @@ function askBy(sql: Sql, url: string): Ask {
       );
       return row!.answer;
     } catch (error) {
-      if (!(error instanceof postgres.PostgresError)) throw unreachable(url, error);
-      if (isRefusedAtTheDoor(error.code)) throw unreachable(url, error);
-      throw refusal(error);
+      if (isUnreachable(error)) throw unreachable(url, error);
+      throw refusal(error as PostgresError);
     }
   };
-}
-
-/** No right to connect, no such database, shutting down, too many connections. */
-function isRefusedAtTheDoor(code: string): boolean {
-  return /^(28|3D|53|57P|08)/.test(code);
 }

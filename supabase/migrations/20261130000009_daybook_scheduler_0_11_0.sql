@@ -1245,7 +1245,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
   ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
--- Who registered a job: what packs registered until now was in their schedules.json.
+-- Who registered a job.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
@@ -1263,12 +1263,22 @@ comment on column scheduler.job_sources.source is
 comment on column scheduler.job_sources.applied is
   'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
 
--- What scheduler.registered_values leaves of them: that function follows with the others.
+-- What schedules.json of 0.10.0 registered, which people may have changed since: of these jobs nothing was given but
+-- this. Arguments that 0.10.0 did not have are as they are now.
 insert into scheduler.job_sources (job_name, source, applied, applied_at)
   select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
     'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
-    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
-  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until']
+    || '{"time_zone": "UTC", "payload": {}, "secret_name": "cron_secret", "receipt": "function", "timeout_seconds": 120,
+      "max_attempts": 3, "backoff_base_seconds": 30, "backoff_cap_seconds": 900, "overlap_policy": "skip",
+      "misfire_policy": "once", "misfire_grace_seconds": 300, "misfire_cap": 24, "parallel_limit": null, "run_if": null,
+      "enabled": true}'
+    || jsonb_build_object('target', name, 'schedule', entry_schedule, 'description', entry_description),
+    now()
+  from public.scheduler_jobs as jobs join (values
+    ('system-health', '20 * * * *', 'Health of every component, one score, one report'),
+    ('prune-old-rows', '52 3 * * *', 'Deletes old rows of every growing table by its retention')
+  ) as entries (entry_name, entry_schedule, entry_description) on name = entry_name;
 
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
@@ -1481,15 +1491,17 @@ begin
   perform scheduler.assert_own_entries(
     array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
-  -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
+  -- This locks the entries and changes nothing. Only pg_cron's owner may lock rows of cron.job by a statement.
   perform cron.alter_job(job_id := id, database := current_database())
     from (select id from scheduler.find_entries(p_entries) where not is_kept order by id) as ours;
+  -- All locks are held, so nothing else delays the end of the transaction.
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   select count(*) filter (where not is_kept), count(*) filter (where is_kept) into v_found, v_kept
     from scheduler.find_entries(p_entries);
   if v_found = 0 and v_kept = jsonb_array_length(p_entries) then
     raise notice 'already adopted: %', (
-      select string_agg(distinct entry ->> 'job', ', ') from jsonb_array_elements(p_entries) as entry);
+      select string_agg(distinct job_name, ', ') from scheduler.adopted_entries
+      where id in (select id from scheduler.find_entries(p_entries) where is_kept));
     return false;
   end if;
   v_fault := scheduler.adopting_jobs_fault(p_entries);
@@ -1509,7 +1521,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.adopt_entries(jsonb,boolean,text,text) is 'Takes entries out of pg_cron and keeps what they were: [{"name", "schedule", "username", "active", "command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them. True: now register their jobs, then call end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no entry of these names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of another role.';
+comment on function scheduler.adopt_entries(jsonb,boolean,text,text) is 'Takes entries out of pg_cron and keeps what they were: [{"name", "schedule", "username", "active", "command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them; job_is has values, as text, that a registered job must have to take their place. True: now register their jobs, then call end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no entry of these names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of another role.';
 revoke all on function scheduler.adopt_entries(jsonb,boolean,text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.adopting_jobs_fault(p_entries jsonb)
@@ -1518,13 +1530,13 @@ CREATE OR REPLACE FUNCTION scheduler.adopting_jobs_fault(p_entries jsonb)
  STABLE
  SET search_path TO ''
 AS $function$
-  select string_agg(distinct case when entry ? 'job_is' then format('the job %s has other times, or is off', job)
-      else format('there is a job %s', job) end, ', ')
+  select string_agg(distinct format(case when not entry ? 'job_is' then 'there is a job %s'
+      when jobs.name is null then 'the job %s is gone' else 'the job %s was changed, or is off' end, job), ', ')
   from jsonb_array_elements(p_entries) as entry
   cross join lateral (select entry ->> 'job' as job, entry -> 'job_is' as job_is) as named
   left join public.scheduler_jobs as jobs on jobs.name = job
-  where case when entry ? 'job_is' then (jobs.enabled and jobs.time_zone = job_is ->> 'time_zone'
-      and jobs.schedule = job_is ->> 'schedule') is not true
+  where case when entry ? 'job_is' then jobs.enabled is not true or exists (
+        select from jsonb_each_text(job_is) as was where to_jsonb(jobs) ->> was.key is distinct from was.value)
     else jobs.name is not null or exists (select from public.scheduler_jobs where alias = job) end;
 $function$
 ;
@@ -2609,15 +2621,10 @@ begin
   perform set_config('daybook.reason', p_reason, true), set_config('daybook.author', btrim(p_author), true);
   v_facts := scheduler.bring_schedules(p_entries, p_now);
   perform set_config('daybook.reason', '', true), set_config('daybook.author', '', true);
-  select jsonb_object_agg(what, jobs) into v_summary
+  select jsonb_object_agg(becomes, jobs) into v_summary
     from (
-      select case when jsonb_typeof(job -> 'before') = 'null' then 'registered'
-          when jsonb_typeof(job -> 'after') = 'null' then 'unregistered'
-          when jsonb_typeof(job -> 'was_source') = 'null' then 'taken_over' else 'changed' end as what,
-        jsonb_agg(job -> 'job') as jobs
-      from jsonb_array_elements(v_facts -> 'jobs') as job
-      where job -> 'before' <> job -> 'after' or jsonb_typeof(job -> 'was_source') = 'null'
-      group by what) as summed;
+      select job ->> 'becomes' as becomes, jsonb_agg(job -> 'job') as jobs
+      from jsonb_array_elements(v_facts -> 'jobs') as job where job ->> 'becomes' <> 'unchanged' group by 1) as summed;
   if v_summary is not null then
     perform scheduler.audit('apply_schedules', 'scheduler', 'schedules.json', p_reason, p_author, null, v_summary,
       p_now);
@@ -3214,6 +3221,23 @@ $function$
 comment on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) is 'The run that processes an occurrence again. Writes nothing: see add_runs.';
 revoke all on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.becomes(p_before jsonb, p_after jsonb, p_was_source text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_before is null then 'registered'
+    when p_after is null then 'unregistered'
+    when p_was_source is null then 'taken_over'
+    when p_before <> p_after then 'changed'
+    else 'unchanged' end;
+$function$
+;
+comment on function scheduler.becomes(jsonb,jsonb,text) is 'What becomes of a job that was registered with these values by that source, and is now with those. Null: no job; no source: SQL of the project registered it.';
+revoke all on function scheduler.becomes(jsonb,jsonb,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.begin_due_run(p_function_name text, p_job_name text DEFAULT NULL::text, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3459,13 +3483,13 @@ $function$
 comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
 revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.bring_entry(p_task jsonb, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.bring_entry(p_wanted jsonb, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_name constant text := p_task ->> 'job';
+  v_name constant text := p_wanted ->> 'job';
   v_old public.scheduler_jobs;
   v_new public.scheduler_jobs;
   v_was scheduler.job_sources;
@@ -3477,19 +3501,20 @@ begin
   if v_was.job_name is not null and v_was.applied is null then
     raise exception using errcode = '22023', message = format('cannot register the job %s: the pack %s registers it '
       'itself', v_name, v_was.source), hint = 'take it out of schedules.json';
-  elsif p_task -> 'entry' is null then
+  elsif p_wanted -> 'entry' is null then
     perform scheduler.unregister_job(v_name);
   else
-    perform scheduler.register_entry(p_task ->> 'source', p_task -> 'entry');
+    perform scheduler.register_entry(p_wanted ->> 'source', p_wanted -> 'entry');
   end if;
   select * into v_new from public.scheduler_jobs where name = v_name;
-  return jsonb_build_object('job', v_name, 'source', p_task -> 'source', 'was_source', v_was.source,
-    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new),
+  return jsonb_build_object('job', v_name, 'source', p_wanted -> 'source', 'was_source', v_was.source,
+    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new), 'becomes',
+    scheduler.becomes(scheduler.registered_values(v_old), scheduler.registered_values(v_new), v_was.source),
     'applied', v_was.applied, 'last', v_last) || scheduler.change_facts(v_old, v_new, p_now);
 end;
 $function$
 ;
-comment on function scheduler.bring_entry(jsonb,timestamp with time zone) is 'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was before and is after, with which values it was applied last, and who registered it since. Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
+comment on function scheduler.bring_entry(jsonb,timestamp with time zone) is 'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was before and is after, what becomes of it, with which values it was applied last, and who registered it since. Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
 revoke all on function scheduler.bring_entry(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.bring_schedules(p_entries jsonb, p_now timestamp with time zone)
@@ -3501,29 +3526,30 @@ declare
   v_left jsonb;
   v_done jsonb := jsonb_build_array();
   v_faulty jsonb;
-  v_task jsonb;
+  v_wanted jsonb;
 begin
   -- As every registration: from here on nothing else changes the registry.
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  v_left := scheduler.schedule_tasks(p_entries);
+  v_left := scheduler.wanted_jobs(p_entries);
   -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
   loop
     v_faulty := jsonb_build_array();
-    for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
-      from jsonb_array_elements(v_left) as task loop
-      if v_task ? 'fault' then
-        v_faulty := v_faulty || v_task;
+    for v_wanted in select scheduler.try_entry(wanted - '{fault,hint}'::text[], p_now)
+      from jsonb_array_elements(v_left) as wanted loop
+      if v_wanted ? 'fault' then
+        v_faulty := v_faulty || v_wanted;
       else
-        v_done := v_done || v_task;
+        v_done := v_done || v_wanted;
       end if;
     end loop;
     exit when jsonb_array_length(v_faulty) in (0, jsonb_array_length(v_left));
     v_left := v_faulty;
   end loop;
-  return jsonb_build_object('jobs', v_done || v_faulty, 'others', (
+  return jsonb_build_object('jobs', v_done || (
+    select coalesce(jsonb_agg(faulty - 'entry'), '[]') from jsonb_array_elements(v_faulty) as faulty), 'others', (
     select coalesce(jsonb_agg(jsonb_build_object('job', name, 'source', source) order by name), '[]')
     from public.scheduler_jobs left join scheduler.job_sources on job_name = name
-    where applied is null and name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)));
+    where applied is null and name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)));
 end;
 $function$
 ;
@@ -4495,7 +4521,11 @@ begin
   if v_fault is null then
     perform scheduler.assert_time_zone(v_job.time_zone);
     if v_job.schedule is not null then
-      v_job.cron_entry := scheduler.compile_schedule(v_job.schedule, v_job.time_zone);
+      -- An entry of the same schedule is right: dispatch compiles it again before an occurrence that it does not cover.
+      v_job.cron_entry := coalesce((
+        select cron_entry from public.scheduler_jobs
+        where name = p_job.name and schedule = p_job.schedule and time_zone = p_job.time_zone),
+        scheduler.compile_schedule(p_job.schedule, p_job.time_zone));
       v_fault := case when v_job.cron_entry is null then format('the schedule %L never occurs', v_job.schedule) end;
     end if;
   end if;
@@ -4797,59 +4827,62 @@ revoke all on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,ti
 
 CREATE OR REPLACE FUNCTION scheduler.contradiction(p_job scheduler_jobs)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select format('%s and %s contradict each other: %s', one, other, reason)
-  from (values
-    (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
-      'a continuous job has exactly one run under way, so it must be ''skip'''),
-    (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
-      'there is no occurrence to send later'),
-    (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
-      'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
-    (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
-      'jitter_seconds', 'there is no occurrence to send later'),
-    (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
-      'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
-    -- Null without an interval in seconds.
-    (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
-      'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
-    (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
-      'only a continuous job is asked again after an idle time'),
-    (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
-      'nothing is put off'),
-    (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
-      'one run is always under way, so none can be put off'),
-    (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
-      'idle_seconds says when it is asked again'),
-    (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
-      'there is no occurrence to leave out'),
-    (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
-      'only a function''s own receipt says that it found nothing, so it must be ''function'''),
-    ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
-      'stretch_at_most_seconds', 'each needs the other'),
-    (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
-      'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
-    (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
-      'without a most there is nothing to choose from'),
-    (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
-      'the least is more than the most'),
-    (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
-      'breaker_failures', 'without a number of failures there is no breaker'),
-    (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds', 'depends_on',
-      'nothing is waited for'),
-    (p_job.on_dependency_timeout <> 'skip' and p_job.depends_on = '{}', 'on_dependency_timeout', 'depends_on',
-      'nothing is waited for'),
-    (p_job.on_dependency_failure <> 'skip' and p_job.depends_on = '{}', 'on_dependency_failure', 'depends_on',
-      'nothing is waited for'),
-    (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
-      'without ''allow'' one run is under way whatever its key'),
-    (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
-      'so many runs with one key can never be under way')
-  ) as contradictions (holds, one, other, reason)
-  where holds limit 1;
+begin
+  return (
+    select format('%s and %s contradict each other: %s', one, other, reason)
+    from (values
+      (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
+        'a continuous job has exactly one run under way, so it must be ''skip'''),
+      (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
+        'there is no occurrence to send later'),
+      (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
+        'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
+      (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
+        'jitter_seconds', 'there is no occurrence to send later'),
+      (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
+        'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
+      -- Null without an interval in seconds.
+      (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+        'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
+      (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
+        'only a continuous job is asked again after an idle time'),
+      (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
+        'nothing is put off'),
+      (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
+        'one run is always under way, so none can be put off'),
+      (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
+        'idle_seconds says when it is asked again'),
+      (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
+        'there is no occurrence to leave out'),
+      (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
+        'only a function''s own receipt says that it found nothing, so it must be ''function'''),
+      ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
+        'stretch_at_most_seconds', 'each needs the other'),
+      (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+        'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
+      (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
+        'without a most there is nothing to choose from'),
+      (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
+        'the least is more than the most'),
+      (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
+        'breaker_failures', 'without a number of failures there is no breaker'),
+      (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds',
+        'depends_on', 'nothing is waited for'),
+      (p_job.on_dependency_timeout <> 'skip' and p_job.depends_on = '{}', 'on_dependency_timeout', 'depends_on',
+        'nothing is waited for'),
+      (p_job.on_dependency_failure <> 'skip' and p_job.depends_on = '{}', 'on_dependency_failure', 'depends_on',
+        'nothing is waited for'),
+      (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
+        'without ''allow'' one run is under way whatever its key'),
+      (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
+        'so many runs with one key can never be under way')
+    ) as contradictions (holds, one, other, reason)
+    where holds limit 1);
+end;
 $function$
 ;
 comment on function scheduler.contradiction(scheduler_jobs) is 'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
@@ -6006,6 +6039,33 @@ AS $function$ select p_entry like '%seconds' $function$
 ;
 comment on function scheduler.entry_needs_seconds(text) is 'Whether an entry of compile_schedule needs a pg_cron that knows seconds, 1.5 or later.';
 revoke all on function scheduler.entry_needs_seconds(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.entry_values(p_entry jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- Under a name of its own: people may have registered what does not go with the entry.
+  v_name constant text := left('daybook-' || md5(p_entry ->> 'name'), 63);
+  v_target constant jsonb := coalesce(nullif(p_entry -> 'target', 'null'), p_entry -> 'name');
+  v_values jsonb;
+begin
+  begin
+    perform scheduler.register_entry('scheduler', p_entry || jsonb_build_object('name', v_name, 'target', v_target));
+    select scheduler.registered_values(jobs) into v_values from public.scheduler_jobs as jobs where name = v_name;
+    raise exception using errcode = 'P0001';  -- undoes it
+  exception when raise_exception then
+    if v_values is null then
+      raise;
+    end if;
+  end;
+  return v_values;
+end;
+$function$
+;
+comment on function scheduler.entry_values(jsonb) is 'What the job of an entry of schedules.json would be registered with. Raises what register_entry raises.';
+revoke all on function scheduler.entry_values(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.errors_of(p_job_name text)
  RETURNS jsonb
@@ -7409,20 +7469,19 @@ comment on function scheduler.jitter(text,timestamp with time zone,integer) is '
 revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_arguments()
- RETURNS TABLE(argument text, type text, default_value text, is_required boolean)
+ RETURNS TABLE(argument text, type text, default_value text)
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  select name, format_type(type_id, null), pg_get_function_arg_default(oid, place::integer),
-    place <= pronargs - pronargdefaults
+  select name, format_type(type_id, null), pg_get_function_arg_default(oid, number::integer)
   from pg_catalog.pg_proc,
-    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, place)
+    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, number)
   where pronamespace = 'scheduler'::regnamespace and proname = 'register_job'
-  order by place;
+  order by number;
 $function$
 ;
-comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL.';
+comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL; one without a default must be given.';
 revoke all on function scheduler.job_arguments() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_budgets(p_job scheduler_jobs, p_budgets jsonb)
@@ -9467,6 +9526,7 @@ CREATE OR REPLACE FUNCTION scheduler.next_times(p_job scheduler_jobs, p_count in
  SET search_path TO ''
 AS $function$
 declare
+  v_zone constant text := scheduler.shown_time_zone(p_job.time_zone);
   v_next record;
   v_after timestamptz := p_now;
   v_times jsonb := jsonb_build_array();
@@ -9475,19 +9535,19 @@ begin
     v_next := scheduler.next_run(p_job, v_after);
     v_after := v_next.run_at;
     if v_next.run_at is null then
-      return v_times || jsonb_build_object('note', v_next.fault);
+      v_times := v_times || jsonb_build_object('note', v_next.fault);
+      exit;
     end if;
     v_times := v_times || jsonb_build_object('at', v_next.run_at,
-      'local', case when v_next.run_at = date_trunc('minute', v_next.run_at)
-        then scheduler.local_text(v_next.run_at, p_job.time_zone)
-        else scheduler.local_second_text(v_next.run_at, p_job.time_zone) end,
+      'local', to_char(v_next.run_at at time zone v_zone, case when v_next.run_at = date_trunc('minute', v_next.run_at)
+        then 'YYYY-MM-DD HH24:MI' else 'YYYY-MM-DD HH24:MI:SS' end),
       'note', scheduler.next_run_note(p_job, v_next.run_at));
   end loop;
-  return v_times;
+  return jsonb_build_object('time_zone', v_zone, 'times', v_times);
 end;
 $function$
 ;
-comment on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) is 'The next occurrences of a job with these values: [{"at", "local", "note"}]; where it has no further one, {"note": why}.';
+comment on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) is 'The next occurrences of a job with these values: {"time_zone", "times": [{"at", "local", "note"}]}; where it has no further one the last is {"note": why}.';
 revoke all on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.next_turns(p_job_name text, p_runs jsonb)
@@ -9715,6 +9775,18 @@ $function$
 comment on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) is 'Says that the job''s defer_if cannot be asked: in the server''s log, and in scheduler_activity once an hour.';
 revoke all on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.note_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.note_source(p_source, name, scheduler.entry_values(p_entry))
+  from public.scheduler_jobs where name = p_entry ->> 'name';
+$function$
+;
+comment on function scheduler.note_entry(text,jsonb) is 'Notes that a version before registered the job of this entry, if it is still there: what people have changed of it since then is changed by hand. Raises what register_entry raises.';
+revoke all on function scheduler.note_entry(text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.note_idle_run(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -9779,21 +9851,20 @@ $function$
 comment on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) is 'Keeps how many of the job''s runs may be under way at once, after one has ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_names text[], p_is_entry boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_name text, p_applied jsonb)
  RETURNS void
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
   insert into scheduler.job_sources as sources (job_name, source, applied, applied_at)
-    select name, p_source, case when p_is_entry then scheduler.registered_values(jobs) end,
-      case when p_is_entry then clock_timestamp() end
-    from public.scheduler_jobs as jobs where name = any (p_job_names)
+    select name, p_source, p_applied, case when p_applied is not null then clock_timestamp() end
+    from public.scheduler_jobs where name = p_job_name
     on conflict (job_name) do update
       set source = excluded.source, applied = excluded.applied, applied_at = excluded.applied_at;
 $function$
 ;
-comment on function scheduler.note_source(text,text[],boolean) is 'Notes that these jobs, as they are now, were registered by that section of schedules.json, or with p_is_entry => false by the SQL of that pack. Leaves out names of no job.';
-revoke all on function scheduler.note_source(text,text[],boolean) from public, anon, authenticated, service_role;
+comment on function scheduler.note_source(text,text,jsonb) is 'Notes that the job was registered by that section of schedules.json, with these values, or with null by the SQL of that pack. Of a name that no job has it notes nothing.';
+revoke all on function scheduler.note_source(text,text,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -11341,33 +11412,36 @@ revoke all on function scheduler.queue_rule_holds(numeric,timestamp with time zo
 
 CREATE OR REPLACE FUNCTION scheduler.range_fault(p_job scheduler_jobs)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
-  from (values
-    (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
-    (2, 'max_attempts', p_job.max_attempts, 1, 20),
-    (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
-    (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
-    (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
-    (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
-    (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
-    (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
-    (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
-    (10, 'priority', p_job.priority, -10, 10),
-    (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
-    (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
-    (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
-    (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
-    (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
-    (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
-    (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
-    (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
-    (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
-  ) as ranges (place, field, value, least_value, most_value)
-  where (value between least_value and most_value) is not true order by place limit 1;
+begin
+  return (
+    select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
+    from (values
+      (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
+      (2, 'max_attempts', p_job.max_attempts, 1, 20),
+      (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
+      (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
+      (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
+      (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
+      (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+      (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+      (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+      (10, 'priority', p_job.priority, -10, 10),
+      (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+      (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+      (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+      (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+      (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
+      (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
+      (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
+      (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
+      (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
+    ) as ranges (place, field, value, least_value, most_value)
+    where (value between least_value and most_value) is not true order by place limit 1);
+end;
 $function$
 ;
 comment on function scheduler.range_fault(scheduler_jobs) is 'The first number of a job that is out of its range, as the end of a sentence; null when none is.';
@@ -11921,7 +11995,8 @@ begin
     select format('select scheduler.register_job(%s)',
       string_agg(format('%I => %s', argument, scheduler.argument_literal(p_entry -> argument, type)), ', '))
     from scheduler.job_arguments() where p_entry ? argument);
-  perform scheduler.note_source(p_source, array[p_entry ->> 'name']);
+  perform scheduler.note_source(p_source, name, scheduler.registered_values(jobs))
+    from public.scheduler_jobs as jobs where name = p_entry ->> 'name';
 end;
 $function$
 ;
@@ -12971,24 +13046,6 @@ $function$
 ;
 comment on function scheduler.sample_durations(text,integer,text[]) is 'How long those of the job''s newest runs took that began: of that many rows, or of that many that began and have one of the statuses.';
 revoke all on function scheduler.sample_durations(text,integer,text[]) from public, anon, authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION scheduler.schedule_tasks(p_entries jsonb)
- RETURNS jsonb
- LANGUAGE sql
- STABLE
- SET search_path TO ''
-AS $function$
-  select coalesce(jsonb_agg(task order by task ->> 'job'), '[]')
-  from (
-    select task from jsonb_array_elements(p_entries) as task
-    union all
-    select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
-    where applied is not null
-      and job_name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)) as tasks;
-$function$
-;
-comment on function scheduler.schedule_tasks(jsonb) is 'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the order in which all lock the rows of several jobs.';
-revoke all on function scheduler.schedule_tasks(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  RETURNS jsonb
@@ -14762,7 +14819,7 @@ $function$
 comment on function scheduler.trend_of(date[],double precision[],date) is 'How a figure stands and moves, by its value on each day, ascending. What lies before a step is left out. A trend is proven by 3.5 standard deviations: chance makes one of 2,000. Null of fewer than 14 days.';
 revoke all on function scheduler.trend_of(date[],double precision[],date) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.try_entry(p_task jsonb, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.try_entry(p_wanted jsonb, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -14772,22 +14829,23 @@ declare
   v_hint text;
 begin
   begin
-    v_facts := scheduler.bring_entry(p_task, p_now);
-    if v_facts -> 'before' = v_facts -> 'after' and jsonb_typeof(v_facts -> 'was_source') = 'string' then
+    v_facts := scheduler.bring_entry(p_wanted, p_now);
+    if v_facts ->> 'becomes' = 'unchanged' then
       -- Undone, so that a job that stays as it is is not locked until the end.
       raise exception using errcode = 'P0001';
     end if;
     return v_facts;
   exception
-    when transaction_rollback or lock_not_available then
-      raise;  -- trying again helps
+    when transaction_rollback or lock_not_available or insufficient_privilege or insufficient_resources
+      or read_only_sql_transaction or system_error or internal_error then
+      raise;  -- no fault of the entry
     when others then
       if v_facts is null then
         get stacked diagnostics v_hint = pg_exception_hint;
-        return p_task || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
+        return p_wanted || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
       end if;
   end;
-  perform scheduler.note_source(p_task ->> 'source', array[p_task ->> 'job']);
+  perform scheduler.note_source(p_wanted ->> 'source', p_wanted ->> 'job', v_facts -> 'after');
   return v_facts;
 end;
 $function$
@@ -14947,7 +15005,6 @@ declare
   v_jobs text[];
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   v_jobs := array(
     select distinct job_name from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs));
   perform scheduler.assert_own_entries(
@@ -14956,6 +15013,8 @@ begin
     select name from public.scheduler_jobs
     where name in (select job_name from scheduler.adopted_entries where registered and job_name = any (v_jobs))
     order by name) as ours;
+  -- All locks are held, so nothing else delays the end of the transaction.
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   for v_entry in select * from scheduler.adopted_entries where job_name = any (v_jobs) order by id loop
     perform scheduler.put_entry_back(v_entry);
     perform scheduler.audit('undo_adoption', 'job', v_entry.job_name, p_reason,
@@ -15547,6 +15606,24 @@ $function$
 ;
 comment on function scheduler.wake_waiting(timestamp with time zone) is 'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
 revoke all on function scheduler.wake_waiting(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wanted_jobs(p_entries jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(wanted order by wanted ->> 'job'), '[]')
+  from (
+    select wanted from jsonb_array_elements(p_entries) as wanted
+    union all
+    select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
+    where applied is not null
+      and job_name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)) as all_wanted;
+$function$
+;
+comment on function scheduler.wanted_jobs(jsonb) is 'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the order in which all lock the rows of several jobs.';
+revoke all on function scheduler.wanted_jobs(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.webhook_signature(p_secret text, p_key uuid, p_seconds bigint, p_body jsonb)
  RETURNS text

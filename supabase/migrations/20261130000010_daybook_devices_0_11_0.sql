@@ -1,8 +1,16 @@
 -- Daybook 0.11.0, pack devices. Made of supabase/sql/devices: change it there.
 
--- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+-- The database knows which jobs schedules.json of 0.10.0 registered, and with which values.
 
-select scheduler.note_source('devices',
-  array['aggregate-device-metrics', 'aggregate-device-metrics-daily', 'monitor-device-connections']);
+select scheduler.note_entry('devices',
+  '{"name": "aggregate-device-metrics", "schedule": "5 * * * *", "payload": {"granularity": "hour"},
+    "description": "Device metrics of the past hours, per device and for the fleet"}');
+select scheduler.note_entry('devices',
+  '{"name": "aggregate-device-metrics-daily", "schedule": "10 0 * * *",
+    "target": "aggregate-device-metrics", "payload": {"granularity": "day"},
+    "description": "Device metrics of the past days, from the hours"}');
+select scheduler.note_entry('devices',
+  '{"name": "monitor-device-connections", "schedule": "25,40,55 * * * *",
+    "description": "Ends silent connections, sets devices online and offline, hands over their commands"}');
 
 set local check_function_bodies = off;

@@ -1,8 +1,10 @@
 -- Daybook 0.11.0, pack actions. Made of supabase/sql/actions: change it there.
 
--- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+-- The database knows which jobs schedules.json of 0.10.0 registered, and with which values.
 
-select scheduler.note_source('actions', array['execute-scheduled-actions']);
+select scheduler.note_entry('actions',
+  '{"name": "execute-scheduled-actions", "schedule": "*/5 * * * *", "timeout_seconds": 140,
+    "description": "Reminders, callbacks, edge functions and commands that are due"}');
 
 set local check_function_bodies = off;
 

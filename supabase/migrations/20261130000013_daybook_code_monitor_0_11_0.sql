@@ -1,8 +1,10 @@
 -- Daybook 0.11.0, pack code-monitor. Made of supabase/sql/code-monitor: change it there.
 
--- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+-- The database knows which jobs schedules.json of 0.10.0 registered, and with which values.
 
-select scheduler.note_source('code-monitor', array['code-monitor-daemon']);
+select scheduler.note_entry('code-monitor',
+  '{"name": "code-monitor-daemon", "schedule": "30 1-23/2 * * *",
+    "description": "Failed Python executions by cause, a fix asked for each, the GitHub token"}');
 
 set local check_function_bodies = off;
 

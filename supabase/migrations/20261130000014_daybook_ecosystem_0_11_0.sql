@@ -1,7 +1,9 @@
 -- Daybook 0.11.0, pack ecosystem. Made of supabase/sql/ecosystem: change it there.
 
--- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+-- The database knows which jobs schedules.json of 0.10.0 registered, and with which values.
 
-select scheduler.note_source('ecosystem', array['ecosystem-monitor']);
+select scheduler.note_entry('ecosystem',
+  '{"name": "ecosystem-monitor", "schedule": "35 11 * * *",
+    "description": "Activity of the repositories, infrastructure, scores and a report of the past day"}');
 
 set local check_function_bodies = off;

@@ -46,11 +46,20 @@ create trigger audit_schedule after update of time_zone, daily_run_at on public.
   when ((old.time_zone, old.daily_run_at) is distinct from (new.time_zone, new.daily_run_at))
   execute function batches.audit_schedule();
 
--- The database knows which jobs schedules.json registered.
-select scheduler.note_source('batches',
-  array['daily-batch-trigger-zones', 'robust-batch-processor', 'weekly-suggestions']);
-select scheduler.note_source('batches',
-  array['daily-batch-trigger', 'batch-reconciler', 'batch-reconciler-after-window'], p_is_entry => false);
+-- The database knows which jobs schedules.json of 0.10.0 registered, and with which values.
+select scheduler.note_entry('batches',
+  '{"name": "daily-batch-trigger-zones", "schedule": "*/15 * * * *", "target": "daily-batch-trigger",
+    "payload": {"zones": true}, "run_if": "batches.zoned_is_due",
+    "description": "Begins the daily batch of the organizations with their own zone or hour, once each local day"}');
+select scheduler.note_entry('batches',
+  '{"name": "robust-batch-processor", "schedule": null, "overlap_policy": "allow", "parallel_limit": 20,
+    "timeout_seconds": 390,
+    "description": "Sends the prompts of one batch to the model providers and keeps the answers"}');
+select scheduler.note_entry('batches',
+  '{"name": "weekly-suggestions", "schedule": "40 * * * *", "run_if": "batches.suggestions_are_due",
+    "description": "Suggests new prompts to each organization, once a week of its own"}');
+select scheduler.note_source('batches', job_name, null)
+  from unnest(array['daily-batch-trigger', 'batch-reconciler', 'batch-reconciler-after-window']) as job_name;
 
 set local check_function_bodies = off;
 
@@ -183,7 +192,7 @@ begin
     run_if => 'batches.daily_is_due',
     description => 'Begins the daily batch of the organizations that follow the platform, once a local day'
   );
-  perform scheduler.note_source('batches', array['daily-batch-trigger'], p_is_entry => false);
+  perform scheduler.note_source('batches', 'daily-batch-trigger', null);
 end;
 $function$
 ;
@@ -215,8 +224,8 @@ begin
     run_if => 'batches.job_is_stuck',
     description => 'The same, soon after the daily batch''s window'
   );
-  perform scheduler.note_source('batches', array['batch-reconciler', 'batch-reconciler-after-window'],
-    p_is_entry => false);
+  perform scheduler.note_source('batches', job_name, null)
+    from unnest(array['batch-reconciler', 'batch-reconciler-after-window']) as job_name;
 end;
 $function$
 ;

@@ -1,7 +1,12 @@
 /** What the tests of `adopt` share: proposals for made-up entries. */
-import type { Proposals, ProposeOptions, Surroundings } from "../../cli/adopt/proposal.ts";
+import type {
+  Proposals,
+  ProposeOptions,
+  RegisteredJob,
+  Surroundings,
+} from "../../cli/adopt/proposal.ts";
 import { propose } from "../../cli/adopt/propose.ts";
-import type { Project } from "../../cli/adopt/target.ts";
+import type { Project } from "../../cli/adopt/job-request.ts";
 import type { Entry } from "../../cli/audit/entry.ts";
 import { NOW } from "./audit.ts";
 
@@ -16,6 +21,24 @@ export function projectOf(more: Partial<Project> = {}): Project {
     secrets: new Map([["project_url", PROJECT.length], ["cron_secret", 64]]),
     nameOfSecret: new Map(),
     settings: new Map(),
+    ...more,
+  };
+}
+
+/** A job of the registry that calls the function of its name each hour. */
+export function registeredJob(name: string, more: Partial<RegisteredJob> = {}): RegisteredJob {
+  return {
+    name,
+    alias: null,
+    target: name,
+    schedule: "0 * * * *",
+    timeZone: "UTC",
+    payload: "{}",
+    secretName: "cron_secret",
+    enabled: true,
+    runIf: null,
+    stretchAfter: null,
+    hindrances: [],
     ...more,
   };
 }
@@ -37,8 +60,8 @@ export function proposalsFor(
 
 /** Each job in a line: `name: schedule zone < its entries`. */
 export function jobsIn({ jobs }: Proposals): string[] {
-  return jobs.map(({ name, schedule, timeZone, entries, isThere }) =>
-    `${name}: ${schedule} ${timeZone}${isThere ? " (there)" : ""} < ${
+  return jobs.map(({ name, schedule, timeZone, entries, registered }) =>
+    `${name}: ${schedule} ${timeZone}${registered ? " (there)" : ""} < ${
       entries.map(({ name }) => name).join(", ")
     }`
   );

@@ -13,6 +13,11 @@ export interface SchedulesProject {
   planned(env?: Record<string, string>): Promise<PlannedChanges>;
 }
 
+interface NextTimes {
+  time_zone: string;
+  times: { local?: string; note?: string }[];
+}
+
 export interface PlannedChanges {
   fingerprint: string;
   changes: {
@@ -20,8 +25,8 @@ export interface PlannedChanges {
     becomes: string;
     fields: { field: string; now: unknown; then: unknown; by_hand: boolean }[];
     last: { author: string; reason: string | null } | null;
-    next_before?: { local?: string; note?: string }[];
-    next_after?: { local?: string; note?: string }[];
+    next_before?: NextTimes;
+    next_after?: NextTimes;
     clock_changes?: { change: string; first_time: string; times: number }[];
     paused?: { by: string };
   }[];

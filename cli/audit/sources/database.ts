@@ -149,7 +149,7 @@ async function readSettings(sql: TransactionSql): Promise<DatabaseFacts["setting
     where split_part(entry, '=', 1) like '%.%'`;
 }
 
-export async function readDefaultTimeout(sql: TransactionSql): Promise<number | undefined> {
+async function readDefaultTimeout(sql: TransactionSql): Promise<number | undefined> {
   const [row] = await sql<{ list: string }[]>`
     select pg_catalog.pg_get_function_arguments(function.oid) as list
     from pg_catalog.pg_proc as function

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { lineOf, readJson, type ReadText, type TextSource } from "./text-source.ts";
+import { lineOf } from "../../../local/line-of.ts";
+import { readJson, type ReadText, type TextSource } from "./text-source.ts";
 
 const job = z.looseObject({
   name: z.string(),

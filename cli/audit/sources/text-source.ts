@@ -21,10 +21,6 @@ export function linesOf(text: string): [line: string, number: number][] {
   return text.split(/\r?\n/).map((line, index) => [line, index + 1]);
 }
 
-export function lineOf(text: string, index: number): number {
-  return text.slice(0, index).split("\n").length;
-}
-
 /**
  * A text as JSON of that shape.
  *

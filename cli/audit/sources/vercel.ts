@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { workOfText } from "../work.ts";
-import { lineOf, readJson, type ReadText, type TextSource } from "./text-source.ts";
+import { lineOf } from "../../../local/line-of.ts";
+import { readJson, type ReadText, type TextSource } from "./text-source.ts";
 
 const shape = z.looseObject({
   crons: z.array(z.looseObject({ path: z.string(), schedule: z.string() })),

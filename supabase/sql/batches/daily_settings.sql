@@ -49,7 +49,7 @@ begin
     run_if => 'batches.daily_is_due',
     description => 'Begins the daily batch of the organizations that follow the platform, once a local day'
   );
-  perform scheduler.note_source('batches', array['daily-batch-trigger'], p_is_entry => false);
+  perform scheduler.note_source('batches', 'daily-batch-trigger', null);
 end;
 $$;
 comment on function batches.register_daily() is

@@ -128,8 +128,8 @@ begin
     run_if => 'batches.job_is_stuck',
     description => 'The same, soon after the daily batch''s window'
   );
-  perform scheduler.note_source('batches', array['batch-reconciler', 'batch-reconciler-after-window'],
-    p_is_entry => false);
+  perform scheduler.note_source('batches', job_name, null)
+    from unnest(array['batch-reconciler', 'batch-reconciler-after-window']) as job_name;
 end;
 $$;
 comment on function batches.register_reconciler() is

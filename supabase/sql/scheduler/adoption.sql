@@ -1,6 +1,6 @@
--- Jobs in the place of entries of pg_cron: what the entries were is kept, so that they can be put back.
+-- Jobs take the place of entries of pg_cron. The entries are kept, so that they can be put back.
 
--- Old commands may hold secrets. cron.job has them open to its own role; here no role but the owner has a right.
+-- Old commands may hold secrets. cron.job shows them to the role of the entry; only the owner may read this table.
 create table scheduler.adopted_entries (
   id bigint generated always as identity primary key,
   job_name text not null,
@@ -26,7 +26,8 @@ alter table scheduler.adopted_entries enable row level security;
 revoke all on scheduler.adopted_entries from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.adopted_entries_id_seq from public, anon, authenticated, service_role;
 
--- pg_cron reads its entries as a minute begins. Entries that change places in that second could both start, or none.
+-- pg_cron reads its entries as a minute begins. An entry and a job that change places in
+-- that second could both start, or neither.
 create function scheduler.seconds_to_quiet(p_now timestamptz) returns numeric
 language sql immutable set search_path = '' as $$
   select case when second < 1 then 1 - second when second >= 59 then 61 - second else 0 end
@@ -91,13 +92,13 @@ comment on function scheduler.entries_fault(jsonb) is
 
 create function scheduler.adopting_jobs_fault(p_entries jsonb) returns text
 language sql stable set search_path = '' as $$
-  select string_agg(distinct case when entry ? 'job_is' then format('the job %s has other times, or is off', job)
-      else format('there is a job %s', job) end, ', ')
+  select string_agg(distinct format(case when not entry ? 'job_is' then 'there is a job %s'
+      when jobs.name is null then 'the job %s is gone' else 'the job %s was changed, or is off' end, job), ', ')
   from jsonb_array_elements(p_entries) as entry
   cross join lateral (select entry ->> 'job' as job, entry -> 'job_is' as job_is) as named
   left join public.scheduler_jobs as jobs on jobs.name = job
-  where case when entry ? 'job_is' then (jobs.enabled and jobs.time_zone = job_is ->> 'time_zone'
-      and jobs.schedule = job_is ->> 'schedule') is not true
+  where case when entry ? 'job_is' then jobs.enabled is not true or exists (
+        select from jsonb_each_text(job_is) as was where to_jsonb(jobs) ->> was.key is distinct from was.value)
     else jobs.name is not null or exists (select from public.scheduler_jobs where alias = job) end;
 $$;
 comment on function scheduler.adopting_jobs_fault(jsonb) is
@@ -118,7 +119,6 @@ $$;
 comment on function scheduler.assert_own_entries(text[]) is
   'Raises 42501 when one of the entries is another role''s than the current one''s.';
 
--- The registry's lock keeps registrations away; what is read after it is as it will be when this commits.
 create function scheduler.take_entries(p_entries jsonb, p_reason text, p_author text) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -144,6 +144,7 @@ $$;
 comment on function scheduler.take_entries(jsonb, text, text) is
   'Keeps the entries of the list and takes them out of pg_cron. The caller has seen that all are there.';
 
+-- The registry's lock keeps registrations away; what is read after it is as it will be when this commits.
 create function scheduler.adopt_entries(
   p_entries jsonb, p_may_be_missing boolean default false, p_reason text default null, p_author text default null
 ) returns boolean
@@ -156,15 +157,17 @@ begin
   perform scheduler.assert_own_entries(
     array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
-  -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
+  -- This locks the entries and changes nothing. Only pg_cron's owner may lock rows of cron.job by a statement.
   perform cron.alter_job(job_id := id, database := current_database())
     from (select id from scheduler.find_entries(p_entries) where not is_kept order by id) as ours;
+  -- All locks are held, so nothing else delays the end of the transaction.
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   select count(*) filter (where not is_kept), count(*) filter (where is_kept) into v_found, v_kept
     from scheduler.find_entries(p_entries);
   if v_found = 0 and v_kept = jsonb_array_length(p_entries) then
     raise notice 'already adopted: %', (
-      select string_agg(distinct entry ->> 'job', ', ') from jsonb_array_elements(p_entries) as entry);
+      select string_agg(distinct job_name, ', ') from scheduler.adopted_entries
+      where id in (select id from scheduler.find_entries(p_entries) where is_kept));
     return false;
   end if;
   v_fault := scheduler.adopting_jobs_fault(p_entries);
@@ -185,9 +188,10 @@ end;
 $$;
 comment on function scheduler.adopt_entries(jsonb, boolean, text, text) is
   'Takes entries out of pg_cron and keeps what they were: [{"name", "schedule", "username", "active", '
-    '"command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them. True: now register their '
-    'jobs, then call end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no '
-    'entry of these names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of '
+    '"command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them; job_is has values, as '
+    'text, that a registered job must have to take their place. True: now register their jobs, then call '
+    'end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no entry of these '
+    'names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of '
     'another role.';
 
 create function scheduler.end_adoption() returns void
@@ -249,7 +253,6 @@ declare
   v_jobs text[];
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   v_jobs := array(
     select distinct job_name from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs));
   perform scheduler.assert_own_entries(
@@ -258,6 +261,8 @@ begin
     select name from public.scheduler_jobs
     where name in (select job_name from scheduler.adopted_entries where registered and job_name = any (v_jobs))
     order by name) as ours;
+  -- All locks are held, so nothing else delays the end of the transaction.
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   for v_entry in select * from scheduler.adopted_entries where job_name = any (v_jobs) order by id loop
     perform scheduler.put_entry_back(v_entry);
     perform scheduler.audit('undo_adoption', 'job', v_entry.job_name, p_reason,

@@ -8,7 +8,8 @@ language sql immutable set search_path = '' as $$
     when p_ms < 7200000 then trim_scale(round(p_ms / 60000, 1)) || ' minutes'
     else trim_scale(round(p_ms / 3600000, 1)) || ' hours' end;
 $$;
-comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, to a tenth of a second, a minute or an hour.';
+comment on function scheduler.ms_text(numeric) is
+  'How long so many milliseconds are, to a tenth of a second, a minute or an hour.';
 
 create function scheduler.percent_text(p_share numeric) returns text
 language sql immutable set search_path = '' as $$

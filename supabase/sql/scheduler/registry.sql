@@ -82,58 +82,62 @@ $$;
 comment on function scheduler.catalogue_name(text) is
   'A run_if or defer_if as the catalogue names its function, so that two ways of writing it are no change.';
 
--- Two values of which one makes the other mean nothing.
+-- Two values of which one makes the other mean nothing. In plpgsql, which keeps the plan: to plan it takes longer than
+-- to ask it.
 create function scheduler.contradiction(p_job public.scheduler_jobs) returns text
-language sql immutable set search_path = '' as $$
-  select format('%s and %s contradict each other: %s', one, other, reason)
-  from (values
-    (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
-      'a continuous job has exactly one run under way, so it must be ''skip'''),
-    (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
-      'there is no occurrence to send later'),
-    (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
-      'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
-    (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
-      'jitter_seconds', 'there is no occurrence to send later'),
-    (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
-      'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
-    -- Null without an interval in seconds.
-    (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
-      'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
-    (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
-      'only a continuous job is asked again after an idle time'),
-    (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
-      'nothing is put off'),
-    (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
-      'one run is always under way, so none can be put off'),
-    (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
-      'idle_seconds says when it is asked again'),
-    (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
-      'there is no occurrence to leave out'),
-    (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
-      'only a function''s own receipt says that it found nothing, so it must be ''function'''),
-    ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
-      'stretch_at_most_seconds', 'each needs the other'),
-    (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
-      'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
-    (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
-      'without a most there is nothing to choose from'),
-    (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
-      'the least is more than the most'),
-    (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
-      'breaker_failures', 'without a number of failures there is no breaker'),
-    (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds', 'depends_on',
-      'nothing is waited for'),
-    (p_job.on_dependency_timeout <> 'skip' and p_job.depends_on = '{}', 'on_dependency_timeout', 'depends_on',
-      'nothing is waited for'),
-    (p_job.on_dependency_failure <> 'skip' and p_job.depends_on = '{}', 'on_dependency_failure', 'depends_on',
-      'nothing is waited for'),
-    (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
-      'without ''allow'' one run is under way whatever its key'),
-    (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
-      'so many runs with one key can never be under way')
-  ) as contradictions (holds, one, other, reason)
-  where holds limit 1;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select format('%s and %s contradict each other: %s', one, other, reason)
+    from (values
+      (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
+        'a continuous job has exactly one run under way, so it must be ''skip'''),
+      (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
+        'there is no occurrence to send later'),
+      (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
+        'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
+      (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
+        'jitter_seconds', 'there is no occurrence to send later'),
+      (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
+        'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
+      -- Null without an interval in seconds.
+      (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+        'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
+      (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
+        'only a continuous job is asked again after an idle time'),
+      (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
+        'nothing is put off'),
+      (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
+        'one run is always under way, so none can be put off'),
+      (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
+        'idle_seconds says when it is asked again'),
+      (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
+        'there is no occurrence to leave out'),
+      (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
+        'only a function''s own receipt says that it found nothing, so it must be ''function'''),
+      ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
+        'stretch_at_most_seconds', 'each needs the other'),
+      (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+        'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
+      (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
+        'without a most there is nothing to choose from'),
+      (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
+        'the least is more than the most'),
+      (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
+        'breaker_failures', 'without a number of failures there is no breaker'),
+      (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds',
+        'depends_on', 'nothing is waited for'),
+      (p_job.on_dependency_timeout <> 'skip' and p_job.depends_on = '{}', 'on_dependency_timeout', 'depends_on',
+        'nothing is waited for'),
+      (p_job.on_dependency_failure <> 'skip' and p_job.depends_on = '{}', 'on_dependency_failure', 'depends_on',
+        'nothing is waited for'),
+      (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
+        'without ''allow'' one run is under way whatever its key'),
+      (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
+        'so many runs with one key can never be under way')
+    ) as contradictions (holds, one, other, reason)
+    where holds limit 1);
+end;
 $$;
 comment on function scheduler.contradiction(public.scheduler_jobs) is
   'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
@@ -175,30 +179,33 @@ comment on function scheduler.alias_fault(public.scheduler_jobs) is
   'What is wrong with the alias of a job, or with its name beside the aliases of others; null when nothing is.';
 
 create function scheduler.range_fault(p_job public.scheduler_jobs) returns text
-language sql immutable set search_path = '' as $$
-  select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
-  from (values
-    (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
-    (2, 'max_attempts', p_job.max_attempts, 1, 20),
-    (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
-    (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
-    (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
-    (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
-    (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
-    (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
-    (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
-    (10, 'priority', p_job.priority, -10, 10),
-    (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
-    (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
-    (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
-    (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
-    (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
-    (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
-    (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
-    (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
-    (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
-  ) as ranges (place, field, value, least_value, most_value)
-  where (value between least_value and most_value) is not true order by place limit 1;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
+    from (values
+      (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
+      (2, 'max_attempts', p_job.max_attempts, 1, 20),
+      (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
+      (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
+      (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
+      (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
+      (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+      (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+      (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+      (10, 'priority', p_job.priority, -10, 10),
+      (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+      (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+      (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+      (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+      (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
+      (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
+      (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
+      (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
+      (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
+    ) as ranges (place, field, value, least_value, most_value)
+    where (value between least_value and most_value) is not true order by place limit 1);
+end;
 $$;
 comment on function scheduler.range_fault(public.scheduler_jobs) is
   'The first number of a job that is out of its range, as the end of a sentence; null when none is.';
@@ -395,7 +402,11 @@ begin
   if v_fault is null then
     perform scheduler.assert_time_zone(v_job.time_zone);
     if v_job.schedule is not null then
-      v_job.cron_entry := scheduler.compile_schedule(v_job.schedule, v_job.time_zone);
+      -- An entry of the same schedule is right: dispatch compiles it again before an occurrence that it does not cover.
+      v_job.cron_entry := coalesce((
+        select cron_entry from public.scheduler_jobs
+        where name = p_job.name and schedule = p_job.schedule and time_zone = p_job.time_zone),
+        scheduler.compile_schedule(p_job.schedule, p_job.time_zone));
       v_fault := case when v_job.cron_entry is null then format('the schedule %L never occurs', v_job.schedule) end;
     end if;
   end if;

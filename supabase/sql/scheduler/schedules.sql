@@ -4,6 +4,7 @@
 create function scheduler.next_times(p_job public.scheduler_jobs, p_count integer, p_now timestamptz) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
+  v_zone constant text := scheduler.shown_time_zone(p_job.time_zone);
   v_next record;
   v_after timestamptz := p_now;
   v_times jsonb := jsonb_build_array();
@@ -12,20 +13,20 @@ begin
     v_next := scheduler.next_run(p_job, v_after);
     v_after := v_next.run_at;
     if v_next.run_at is null then
-      return v_times || jsonb_build_object('note', v_next.fault);
+      v_times := v_times || jsonb_build_object('note', v_next.fault);
+      exit;
     end if;
     v_times := v_times || jsonb_build_object('at', v_next.run_at,
-      'local', case when v_next.run_at = date_trunc('minute', v_next.run_at)
-        then scheduler.local_text(v_next.run_at, p_job.time_zone)
-        else scheduler.local_second_text(v_next.run_at, p_job.time_zone) end,
+      'local', to_char(v_next.run_at at time zone v_zone, case when v_next.run_at = date_trunc('minute', v_next.run_at)
+        then 'YYYY-MM-DD HH24:MI' else 'YYYY-MM-DD HH24:MI:SS' end),
       'note', scheduler.next_run_note(p_job, v_next.run_at));
   end loop;
-  return v_times;
+  return jsonb_build_object('time_zone', v_zone, 'times', v_times);
 end;
 $$;
 comment on function scheduler.next_times(public.scheduler_jobs, integer, timestamptz) is
-  'The next occurrences of a job with these values: [{"at", "local", "note"}]; where it has no further one, '
-    '{"note": why}.';
+  'The next occurrences of a job with these values: {"time_zone", "times": [{"at", "local", "note"}]}; where it has no '
+    'further one the last is {"note": why}.';
 
 create function scheduler.last_registration(p_job_name text, p_since timestamptz) returns jsonb
 language sql stable set search_path = '' as $$
@@ -62,10 +63,23 @@ comment on function scheduler.change_facts(public.scheduler_jobs, public.schedul
   'Of a job that becomes another one: its next times before and after, and the changes of its zone''s clock within a '
     'year, where its times change; its pause.';
 
-create function scheduler.bring_entry(p_task jsonb, p_now timestamptz) returns jsonb
+create function scheduler.becomes(p_before jsonb, p_after jsonb, p_was_source text) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_before is null then 'registered'
+    when p_after is null then 'unregistered'
+    when p_was_source is null then 'taken_over'
+    when p_before <> p_after then 'changed'
+    else 'unchanged' end;
+$$;
+comment on function scheduler.becomes(jsonb, jsonb, text) is
+  'What becomes of a job that was registered with these values by that source, and is now with those. Null: no job; no '
+    'source: SQL of the project registered it.';
+
+create function scheduler.bring_entry(p_wanted jsonb, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_name constant text := p_task ->> 'job';
+  v_name constant text := p_wanted ->> 'job';
   v_old public.scheduler_jobs;
   v_new public.scheduler_jobs;
   v_was scheduler.job_sources;
@@ -77,62 +91,64 @@ begin
   if v_was.job_name is not null and v_was.applied is null then
     raise exception using errcode = '22023', message = format('cannot register the job %s: the pack %s registers it '
       'itself', v_name, v_was.source), hint = 'take it out of schedules.json';
-  elsif p_task -> 'entry' is null then
+  elsif p_wanted -> 'entry' is null then
     perform scheduler.unregister_job(v_name);
   else
-    perform scheduler.register_entry(p_task ->> 'source', p_task -> 'entry');
+    perform scheduler.register_entry(p_wanted ->> 'source', p_wanted -> 'entry');
   end if;
   select * into v_new from public.scheduler_jobs where name = v_name;
-  return jsonb_build_object('job', v_name, 'source', p_task -> 'source', 'was_source', v_was.source,
-    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new),
+  return jsonb_build_object('job', v_name, 'source', p_wanted -> 'source', 'was_source', v_was.source,
+    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new), 'becomes',
+    scheduler.becomes(scheduler.registered_values(v_old), scheduler.registered_values(v_new), v_was.source),
     'applied', v_was.applied, 'last', v_last) || scheduler.change_facts(v_old, v_new, p_now);
 end;
 $$;
 comment on function scheduler.bring_entry(jsonb, timestamptz) is
   'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was '
-    'before and is after, with which values it was applied last, and who registered it since. Raises 22023 for a job '
-    'that a pack registers itself, and what registering and taking out raise.';
+    'before and is after, what becomes of it, with which values it was applied last, and who registered it since. '
+    'Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
 
-create function scheduler.try_entry(p_task jsonb, p_now timestamptz) returns jsonb
+create function scheduler.try_entry(p_wanted jsonb, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_facts jsonb;
   v_hint text;
 begin
   begin
-    v_facts := scheduler.bring_entry(p_task, p_now);
-    if v_facts -> 'before' = v_facts -> 'after' and jsonb_typeof(v_facts -> 'was_source') = 'string' then
+    v_facts := scheduler.bring_entry(p_wanted, p_now);
+    if v_facts ->> 'becomes' = 'unchanged' then
       -- Undone, so that a job that stays as it is is not locked until the end.
       raise exception using errcode = 'P0001';
     end if;
     return v_facts;
   exception
-    when transaction_rollback or lock_not_available then
-      raise;  -- trying again helps
+    when transaction_rollback or lock_not_available or insufficient_privilege or insufficient_resources
+      or read_only_sql_transaction or system_error or internal_error then
+      raise;  -- no fault of the entry
     when others then
       if v_facts is null then
         get stacked diagnostics v_hint = pg_exception_hint;
-        return p_task || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
+        return p_wanted || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
       end if;
   end;
-  perform scheduler.note_source(p_task ->> 'source', array[p_task ->> 'job']);
+  perform scheduler.note_source(p_wanted ->> 'source', p_wanted ->> 'job', v_facts -> 'after');
   return v_facts;
 end;
 $$;
 comment on function scheduler.try_entry(jsonb, timestamptz) is
   'bring_entry, with {"job", "source", "entry", "fault", "hint"} where that raises.';
 
-create function scheduler.schedule_tasks(p_entries jsonb) returns jsonb
+create function scheduler.wanted_jobs(p_entries jsonb) returns jsonb
 language sql stable set search_path = '' as $$
-  select coalesce(jsonb_agg(task order by task ->> 'job'), '[]')
+  select coalesce(jsonb_agg(wanted order by wanted ->> 'job'), '[]')
   from (
-    select task from jsonb_array_elements(p_entries) as task
+    select wanted from jsonb_array_elements(p_entries) as wanted
     union all
     select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
     where applied is not null
-      and job_name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)) as tasks;
+      and job_name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)) as all_wanted;
 $$;
-comment on function scheduler.schedule_tasks(jsonb) is
+comment on function scheduler.wanted_jobs(jsonb) is
   'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the '
     'order in which all lock the rows of several jobs.';
 
@@ -142,29 +158,30 @@ declare
   v_left jsonb;
   v_done jsonb := jsonb_build_array();
   v_faulty jsonb;
-  v_task jsonb;
+  v_wanted jsonb;
 begin
   -- As every registration: from here on nothing else changes the registry.
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  v_left := scheduler.schedule_tasks(p_entries);
+  v_left := scheduler.wanted_jobs(p_entries);
   -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
   loop
     v_faulty := jsonb_build_array();
-    for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
-      from jsonb_array_elements(v_left) as task loop
-      if v_task ? 'fault' then
-        v_faulty := v_faulty || v_task;
+    for v_wanted in select scheduler.try_entry(wanted - '{fault,hint}'::text[], p_now)
+      from jsonb_array_elements(v_left) as wanted loop
+      if v_wanted ? 'fault' then
+        v_faulty := v_faulty || v_wanted;
       else
-        v_done := v_done || v_task;
+        v_done := v_done || v_wanted;
       end if;
     end loop;
     exit when jsonb_array_length(v_faulty) in (0, jsonb_array_length(v_left));
     v_left := v_faulty;
   end loop;
-  return jsonb_build_object('jobs', v_done || v_faulty, 'others', (
+  return jsonb_build_object('jobs', v_done || (
+    select coalesce(jsonb_agg(faulty - 'entry'), '[]') from jsonb_array_elements(v_faulty) as faulty), 'others', (
     select coalesce(jsonb_agg(jsonb_build_object('job', name, 'source', source) order by name), '[]')
     from public.scheduler_jobs left join scheduler.job_sources on job_name = name
-    where applied is null and name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)));
+    where applied is null and name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)));
 end;
 $$;
 comment on function scheduler.bring_schedules(jsonb, timestamptz) is
@@ -207,15 +224,10 @@ begin
   perform set_config('daybook.reason', p_reason, true), set_config('daybook.author', btrim(p_author), true);
   v_facts := scheduler.bring_schedules(p_entries, p_now);
   perform set_config('daybook.reason', '', true), set_config('daybook.author', '', true);
-  select jsonb_object_agg(what, jobs) into v_summary
+  select jsonb_object_agg(becomes, jobs) into v_summary
     from (
-      select case when jsonb_typeof(job -> 'before') = 'null' then 'registered'
-          when jsonb_typeof(job -> 'after') = 'null' then 'unregistered'
-          when jsonb_typeof(job -> 'was_source') = 'null' then 'taken_over' else 'changed' end as what,
-        jsonb_agg(job -> 'job') as jobs
-      from jsonb_array_elements(v_facts -> 'jobs') as job
-      where job -> 'before' <> job -> 'after' or jsonb_typeof(job -> 'was_source') = 'null'
-      group by what) as summed;
+      select job ->> 'becomes' as becomes, jsonb_agg(job -> 'job') as jobs
+      from jsonb_array_elements(v_facts -> 'jobs') as job where job ->> 'becomes' <> 'unchanged' group by 1) as summed;
   if v_summary is not null then
     perform scheduler.audit('apply_schedules', 'scheduler', 'schedules.json', p_reason, p_author, null, v_summary,
       p_now);

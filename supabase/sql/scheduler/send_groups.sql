@@ -120,8 +120,8 @@ comment on function scheduler.send_group(text, text[], timestamptz, timestamptz)
   'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the '
     'next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: '
     'message}, "more": whether something is left: the clock showed p_until, after one run at least, or 100 runs of a '
-    'job were tried}. What is left then and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that '
-    'asked.';
+    'job were tried}. What is left then and jobs that somebody else holds are woken at the next pulse. The caller '
+    'holds the row locks of those that asked.';
 
 -- Runs that come to their end as they are sent, as where Vault lacks a secret, use no slot: of a group with thousands
 -- of them one transaction would hold the jobs' rows for a minute.

@@ -110,7 +110,10 @@ Deno.test("the nine entries of the daily batch come out as two jobs, which dispa
     );
 
     const toUndo = await succeeds(url, ["--undo"]);
-    assert.match(toUndo, /^To put back, .*daily-batch-trigger, since .*Nothing was changed/s);
+    assert.match(
+      toUndo,
+      /^Entries to put back, .*daily-batch-trigger, since .*Nothing was changed/s,
+    );
     assert.match(await succeeds(url, ["--undo", "--apply", ...cause]), /\nDone$/);
     assert.deepEqual(await entriesOf(sql), before);
     assert.deepEqual([...await sql`select name from scheduler_jobs`], []);
@@ -135,6 +138,7 @@ Deno.test("where Daybook's own batch is installed its jobs stay and take the pla
       /daily-batch-trigger {2}\*\/15 3-5 \* \* \* America\/New_York {2}\(registered, and stays/,
     );
     assert.match(text, /batch-reconciler {2}\*\/30 \* \* \* \* UTC {2}\(registered, and stays/);
+    assert.match(text, /starts the same work at\s+these times, when its run_if batches\./);
     assert.deepEqual(await entriesOf(sql), []);
     assert.deepEqual(await sql`select * from scheduler_jobs order by name`, jobs);
     await succeeds(url, ["--undo", "--apply", ...cause]);
@@ -152,6 +156,39 @@ Deno.test("the migration is refused when an entry was changed after it was writt
     await assert.rejects(() => sql.unsafe(migration), /not as they were read: nightly was changed/);
     assert.deepEqual(await entriesOf(sql), before);
     await sql.unsafe(await succeeds(url, ["--output", "-"]));
+    assert.deepEqual(await entriesOf(sql), []);
+  }));
+
+Deno.test("the migration is refused when the registered job that is to take the place was changed after it was written", () =>
+  withProject(async ({ sql, url }) => {
+    await schedule(sql, "old", "0 3 * * *", call("work"));
+    const register = (more = "") =>
+      sql.unsafe(
+        `select scheduler.register_job('work', '0 * * * *'${more})`,
+      );
+    await register();
+    const migration = await succeeds(url, ["--output", "-"]);
+    assert.match(migration, /^-- work \(0 \* \* \* \* UTC, which is registered\)/m);
+    for (
+      const change of [
+        ", payload => '{\"a\": 1}'",
+        ", target => 'other'",
+        ", secret_name => 'other'",
+        ", time_zone => 'Europe/Berlin'",
+        ", stretch_after => 3, stretch_at_most_seconds => 7200",
+        ", enabled => false",
+      ]
+    ) {
+      await register(change);
+      await assert.rejects(
+        () => sql.unsafe(migration),
+        /the job work was changed, or is off/,
+        change,
+      );
+      assert.equal((await entriesOf(sql)).length, 1);
+    }
+    await register();
+    await sql.unsafe(migration);
     assert.deepEqual(await entriesOf(sql), []);
   }));
 
@@ -195,7 +232,7 @@ Deno.test("names in any form, equal names of two roles, quotes, seconds and inac
 
     assert.match(
       await succeeds(url, ["--undo", "twin", "off", "--apply", ...cause]),
-      /To put back/,
+      /to put back/,
     );
     assert.equal((await entriesOf(sql)).length, 3);
     await succeeds(url, ["--undo", "--apply", ...cause]);
@@ -203,6 +240,34 @@ Deno.test("names in any form, equal names of two roles, quotes, seconds and inac
     assert.deepEqual((await sql`select name from scheduler_jobs`).map(({ name }) => name), [
       "mine",
     ]);
+  }));
+
+Deno.test("a body that Postgres's JSON refuses leaves its entry alone, and stops no other", () =>
+  withProject(async ({ sql, url }) => {
+    const bodies = { nul: '{"a": "\\u0000"}', half: '{"a": "\\ud800"}', huge: '{"a": 1e999999}' };
+    for (const [name, body] of Object.entries(bodies)) {
+      await schedule(sql, name, "0 3 * * *", call(name).replace("{}", body));
+    }
+    await schedule(sql, "twice", "0 3 * * *", call("twice").replace("{}", '{"a": 1, "a": 2}'));
+    await schedule(
+      sql,
+      "LONG",
+      "0 3 * * *",
+      call("long").replace("{}", `{"a": "${"☃".repeat(100_000)}"}`),
+    );
+    const before = await entriesOf(sql);
+    const text = await succeeds(url, ["--apply", ...cause]);
+    assert.match(text, /- nul \(cron\.job \d+\): unsupported Unicode escape sequence/);
+    assert.match(text, /- half \(cron\.job \d+\): invalid input syntax for type json/);
+    assert.match(text, /- huge \(cron\.job \d+\): value overflows numeric format/);
+    const jobs = await sql`
+      select name, left(payload::text, 10) as payload, length(payload::text) as length from scheduler_jobs order by name`;
+    assert.deepEqual(jobs.map((row) => Object.values(row).join(" ")), [
+      'long {"a": "☃☃☃ 100009',
+      'twice {"a": 2} 8',
+    ]);
+    await succeeds(url, ["--undo", "--apply", ...cause]);
+    assert.deepEqual(await entriesOf(sql), before);
   }));
 
 Deno.test("a secret in a command is in nothing that is printed or written, and comes back with the entry", () =>
@@ -246,12 +311,83 @@ Deno.test("a secret in a command is in nothing that is printed or written, and c
     assert.deepEqual(await entriesOf(sql), before);
   }));
 
+Deno.test("a secret of a header that also stands in a body, a URL or a name is in no migration", () =>
+  withProject(async ({ sql, url }) => {
+    const secret = "hunter2-and-more";
+    const headers = `, headers := '{"Authorization": "Bearer ${secret}"}'::jsonb`;
+    await sql`select vault.create_secret(${secret}, 'token')`;
+    await schedule(sql, "in-url", "0 3 * * *", call(`f/${secret}`, headers));
+    await schedule(
+      sql,
+      "in-body",
+      "0 3 * * *",
+      call("f", headers).replace("{}", `{"a": "${secret}"}`),
+    );
+    await schedule(sql, `in-${secret}`, "0 3 * * *", call("f", headers));
+    await schedule(sql, "of-another", "0 3 * * *", call(`g/${secret}`));
+    await schedule(sql, "held", "0 3 * * *", call("g", headers));
+    const text = (await succeeds(url, [])).replaceAll(/\s+/g, " ");
+    assert.equal(
+      text.match(/the secret of its headers also stands in its name, URL or body/g)?.length,
+      3,
+    );
+    assert.match(text, /of-another \(cron\.job \d+\): a secret of another entry's headers stands/);
+    const json = await succeeds(url, ["--output", "-"]);
+    for (const shown of [text, json]) assert.ok(!shown.includes("hunter2"), shown);
+    assert.match(json, /"name":"held"/);
+  }));
+
+Deno.test("with --json and --output - nothing but JSON and SQL is printed, also where there is nothing to do", () =>
+  withProject(async ({ sql, url }) => {
+    for (
+      const [args, said] of [
+        [["--output", "-"], /^Nothing to adopt in postgres:/],
+        [["--undo", "--output", "-"], /^No entry is kept/],
+      ] as const
+    ) {
+      const { code, stdout, stderr } = await adopt(url, [...args]);
+      assert.deepEqual([code, stdout], [0, ""]);
+      assert.match(stderr, said);
+    }
+    const nothing = await adopt(url, ["--undo", "--json"]);
+    assert.deepEqual(JSON.parse(nothing.stdout), { jobs: [], entries: [] });
+    assert.deepEqual(JSON.parse((await adopt(url, ["--json"])).stdout).jobs, []);
+
+    await schedule(
+      sql,
+      "nightly",
+      "0 3 * * *",
+      call("nightly").replace("{}", '{"id": 12345678901234567890, "n": 1.50}'),
+    );
+    const { stdout } = await adopt(url, ["--json"]);
+    assert.match(stdout, /"id": 12345678901234567890,\n\s+"n": 1\.50/);
+    const applied = await adopt(url, ["--json", "--apply", ...cause]);
+    assert.equal(JSON.parse(applied.stdout).jobs[0].name, "nightly");
+    assert.equal(applied.stderr, "Done");
+    const undone = await adopt(url, ["--undo", "--json", "--apply", ...cause]);
+    assert.deepEqual(JSON.parse(undone.stdout).jobs, ["nightly"]);
+  }));
+
+Deno.test("a notice of the database's own is shown, and what was done is called done", () =>
+  withProject(async ({ admin, sql, url }) => {
+    await schedule(sql, "nightly", "0 3 * * *", call("nightly"));
+    await admin.unsafe(`
+      create function public.speak() returns trigger language plpgsql as $$
+      begin raise notice 'an entry is kept'; return null; end $$;
+      create trigger speak after insert on scheduler.adopted_entries execute function public.speak()`);
+    assert.match(await succeeds(url, ["--apply", ...cause]), /\nan entry is kept\n\nDone$/);
+  }));
+
 Deno.test("what is kept can be given up, by --forget --apply alone", () =>
   withProject(async ({ sql, url }) => {
     await schedule(sql, "nightly", "0 3 * * *", call("nightly"));
     await succeeds(url, ["--apply", ...cause]);
-    assert.equal((await adopt(url, ["--forget"])).code, 2);
-    assert.match(await succeeds(url, ["--forget", "--apply", ...cause]), /^To give up, .*Done$/s);
+    const { code, stderr } = await adopt(url, ["--forget"]);
+    assert.deepEqual([code, /--forget is done in the database/.test(stderr)], [2, true]);
+    assert.match(
+      await succeeds(url, ["--forget", "--apply", ...cause]),
+      /^Entries to forget, .*Done$/s,
+    );
     assert.match(await succeeds(url, ["--undo"]), /No entry is kept/);
     assert.deepEqual((await sql`select name from scheduler_jobs`).map(({ name }) => name), [
       "nightly",
@@ -287,10 +423,12 @@ Deno.test("without Daybook it proposes and writes, says how Daybook gets there, 
 Deno.test("it asks for what it needs: names that are there, one way to write, why and who", () =>
   withProject(async ({ sql, url }) => {
     await schedule(sql, "nightly", "0 3 * * *", call("nightly"));
+    await schedule(sql, "other", "0 4 * * *", call("other"));
     for (
       const [args, message] of [
         [["nigthly"], /pg_cron has no entry 'nigthly'/],
         [["--keep", "none"], /pg_cron has no entry 'none'/],
+        [["nightly", "--keep", "other"], /'other' is not among those that are named/],
         [["--apply"], /--reason must say why/],
         [["--apply", "--reason", "x"], /--author must say who acts/],
         [["--apply", "--output", "-"], /Cannot do --output and --apply at once/],
@@ -304,7 +442,12 @@ Deno.test("it asks for what it needs: names that are there, one way to write, wh
     }
     const { code, stderr } = await daybook(["adopt", "--url", "https://x.supabase.co"]);
     assert.deepEqual([code, /no project over HTTP/.test(stderr)], [2, true], stderr);
-    assert.equal((await entriesOf(sql)).length, 1);
+    await schedule(sql, "sql", "0 5 * * *", "select 1");
+    const kept = await adopt(url, ["--keep", "sql", "--apply", ...cause]);
+    assert.deepEqual([kept.code, /sql cannot be adopted/.test(kept.stderr)], [4, true]);
+    const nowhere = await daybook(["adopt"]);
+    assert.deepEqual([nowhere.code, /needs the database/.test(nowhere.stderr)], [3, true]);
+    assert.equal((await entriesOf(sql)).length, 3);
   }));
 
 Deno.test("a database whose pg_cron reads another zone is refused", () =>

@@ -4,7 +4,9 @@ import { gunzipSync } from "node:zlib";
 import { compareCatalogues, readCatalogue } from "../../../local/catalogue.ts";
 import { applyMigrations, readMigrations } from "../../../local/migrations.ts";
 import { readReleases } from "../../../local/releases.ts";
+import type { Sql } from "postgres";
 import { withDatabase } from "../../support/database.ts";
+import { withSchedulesProject } from "../../support/schedules.ts";
 import { assertGoesOn } from "../../support/upgrade.ts";
 
 const folder = new URL("../../upgrade/", import.meta.url);
@@ -90,16 +92,61 @@ Deno.test("an upgrade fills the days of jobs by what the ledger still has whole"
   }, { packs: "none" });
 });
 
-/** The migrations of the releases after that one. */
-async function applyNewer(version: string, sql: Parameters<typeof applyMigrations>[0]) {
+Deno.test("what people changed in jobs of 0.10.0 is changed by hand after the upgrade", async () => {
+  const applied = async (sql: Sql) =>
+    Object.fromEntries(
+      (await sql`select job_name, source, applied from scheduler.job_sources order by 1`)
+        .map(({ job_name, ...noted }) => [job_name, noted]),
+    );
+  let fresh: Awaited<ReturnType<typeof applied>> = {};
+  await withDatabase(async ({ sql }) => void (fresh = await applied(sql)));
+  await withDatabase(async ({ sql, url }) => {
+    const { older, newer } = await migrationsAround("0.10.0");
+    await applyMigrations(sql, older);
+    const before =
+      await sql`update scheduler_jobs set schedule = '7 7 * * *', time_zone = 'Europe/Berlin',
+      target = 'mine', description = 'mine', payload = '{"mine": 1}', timeout_seconds = 7, max_attempts = 7,
+      backoff_base_seconds = 7, backoff_cap_seconds = 7, misfire_policy = 'all', misfire_grace_seconds = 7,
+      misfire_cap = 7, secret_name = 'mine', run_if = null, enabled = false
+      where name <> 'weekly-suggestions' returning name`;
+    assert.ok(before.length > 10, String(before.length));
+    await sql`select scheduler.unregister_job('weekly-suggestions')`;
+    await applyMigrations(sql, newer);
+    const { "weekly-suggestions": _, ...left } = fresh;
+    assert.deepEqual(await applied(sql), left);
+    const [row] =
+      await sql`select schedule, max_attempts from scheduler_jobs where name = 'system-health'`;
+    assert.deepEqual({ ...row }, { schedule: "7 7 * * *", max_attempts: 7 });
+    await withSchedulesProject(url, async (project) => {
+      await project.write(
+        await Deno.readTextFile(new URL("../../../supabase/schedules.json", import.meta.url)),
+      );
+      const { changes } = await project.planned();
+      assert.ok(changes.length > 9, String(changes.length));
+      for (const { becomes, job, fields } of changes) {
+        if (job === "weekly-suggestions") assert.equal(becomes, "registered");
+        else assert.ok(fields.every(({ by_hand }) => by_hand), job);
+      }
+    });
+  }, { packs: "none" });
+});
+
+/** The migrations of the releases up to that one, and of those after it. */
+async function migrationsAround(version: string) {
   const releases = await readReleases();
   const at = releases.findIndex((release) => release.version === version);
-  const newer = new Set(
+  const after = new Set(
     releases.slice(at + 1).flatMap(({ migrations }) => Object.keys(migrations)),
   );
   const migrations = await readMigrations();
-  await applyMigrations(
-    sql,
-    migrations.filter((migration) => newer.has(`${migration.version}_${migration.name}.sql`)),
-  );
+  const isNewer = ({ version, name }: typeof migrations[number]) =>
+    after.has(`${version}_${name}.sql`);
+  return {
+    older: migrations.filter((migration) => !isNewer(migration)),
+    newer: migrations.filter(isNewer),
+  };
+}
+
+async function applyNewer(version: string, sql: Sql) {
+  await applyMigrations(sql, (await migrationsAround(version)).newer);
 }

@@ -14,7 +14,7 @@ interface Wanted {
   command: string;
   active?: boolean;
   job: string;
-  job_is?: { schedule: string; time_zone: string };
+  job_is?: Record<string, string | null>;
   without?: [number, number][];
 }
 
@@ -115,11 +115,15 @@ Deno.test("a second time adopting says that it is done, and undoing that there i
     const [job] = await sql`select schedule from scheduler_jobs where name = 'nightly'`;
     assert.equal(job!.schedule, "0 6 * * *", "what a person changed since stays");
 
+    const other = { ...nightly, job: "another-job" };
+    assert.equal(await adopt(heard, [other]), false, "by another migration");
+
     await heard`select scheduler.undo_adoption('{nightly}')`;
     const [again] = await heard`select scheduler.undo_adoption('{nightly}') as count`;
     assert.equal(again!.count, 0);
     assert.equal((await entriesOf(sql)).length, 1);
     assert.deepEqual(said, [
+      "already adopted: nightly",
       "already adopted: nightly",
       "nothing to put back: no entry is kept of nightly",
     ]);
@@ -181,6 +185,39 @@ Deno.test("an entry that is changed while its adoption waits is seen", () =>
     assert.equal((await entriesOf(sql)).length, 1);
   }));
 
+Deno.test("of two that adopt or undo at once one does it, and the other finds it done", () =>
+  withDatabase(async ({ sql, connect }) => {
+    await schedule(sql, nightly);
+    const before = await entriesOf(sql);
+    const [one, other] = [connect(), connect()];
+    const adopted = await Promise.all([one, other].map((sql) => adopt(sql, [nightly])));
+    assert.deepEqual(adopted.sort(), [false, true]);
+    assert.equal((await sql`select from scheduler.adopted_entries`).length, 1);
+    const undone = await Promise.all(
+      [one, other].map((sql) => sql`select scheduler.undo_adoption() as count`),
+    );
+    assert.deepEqual(undone.map(([row]) => row!.count).sort(), [0, 1]);
+    assert.deepEqual(await entriesOf(sql), before);
+  }));
+
+Deno.test("undone after a person changed the job or took it out, the entries are back and the job is gone", () =>
+  withDatabase(async ({ sql }) => {
+    await schedule(sql, nightly);
+    const before = await entriesOf(sql);
+    for (
+      const change of [
+        "select scheduler.register_job('nightly', '5 5 * * *', target => 'some-function', enabled => false)",
+        "select scheduler.unregister_job('nightly')",
+      ]
+    ) {
+      await adopt(sql, [nightly]);
+      await sql.unsafe(change);
+      assert.equal((await sql`select scheduler.undo_adoption() as count`)[0]!.count, 1, change);
+      assert.deepEqual(await entriesOf(sql), before, change);
+      assert.deepEqual(await jobsOf(sql), [], change);
+    }
+  }));
+
 Deno.test("a job that was registered since stops the adoption; so does one that was to stay and has other times", () =>
   withDatabase(async ({ sql }) => {
     await schedule(sql, { ...nightly, name: "old" });
@@ -191,10 +228,24 @@ Deno.test("a job that was registered since stops the adoption; so does one that 
     await assertRefused(
       () => adopt(sql, [stays]),
       "SD208",
-      /the job nightly has other times, or is off/,
+      /the job nightly was changed, or is off/,
     );
+    await assertRefused(
+      () => adopt(sql, [{ ...stays, job: "gone" }]),
+      "SD208",
+      /the job gone is gone/,
+    );
+    for (
+      const was of [{ target: "other" }, { payload: '{"a": 1}' }, { run_if: "public.f" }, {
+        paused_at: "2026-01-01",
+      }]
+    ) {
+      const job_is = { schedule: "5 3 * * *", time_zone: "UTC", ...was };
+      await assertRefused(() => adopt(sql, [{ ...old, job_is }]), "SD208", /nightly was changed/);
+    }
 
-    const right = { ...old, job_is: { schedule: "5 3 * * *", time_zone: "UTC" } };
+    const job_is = { schedule: "5 3 * * *", time_zone: "UTC", payload: "{}", run_if: null };
+    const right = { ...old, job_is };
     assert.equal(await adopt(sql, [right]), true);
     assert.equal((await entriesOf(sql)).length, 0);
     await sql`select scheduler.undo_adoption()`;
@@ -332,6 +383,41 @@ Deno.test("entries change places in no second in which a minute begins", () =>
       [60, 1],
     ]);
   }));
+
+for (const what of ["adopting", "undoing"] as const) {
+  Deno.test(`${what} waits for the quiet second last, when it has all locks`, () =>
+    withDatabase(async ({ sql, connect }) => {
+      await schedule(sql, nightly);
+      if (what === "undoing") await adopt(sql, [nightly]);
+      await sql.unsafe(`
+        create or replace function scheduler.seconds_to_quiet(p_now timestamptz) returns numeric
+        language sql immutable set search_path = '' as 'select 600.0'`);
+      const acting = connect("postgres", { connection: { application_name: "acting" } });
+      const ended =
+        (what === "adopting" ? adopt(acting, [nightly]) : acting`select scheduler.undo_adoption()`)
+          .catch((error: Error) => error.message);
+      const sleeper = await waitUntil(
+        "it to wait",
+        async () =>
+          (await sql`select pid from pg_stat_activity where application_name = 'acting' and wait_event = 'PgSleep'`)[
+            0
+          ],
+      );
+      const other = connect();
+      await other`set lock_timeout = '50ms'`;
+      await assertRefused(
+        () =>
+          what === "adopting"
+            ? other`select cron.alter_job(jobid, active => false) from cron.job where jobname = 'nightly'`
+            : other`select from scheduler_jobs where name = 'nightly' for update`,
+        "55P03",
+        /lock timeout/,
+      );
+      await sql`select pg_cancel_backend(${sleeper.pid})`;
+      await ended;
+      assert.equal((await jobsOf(sql)).length, what === "adopting" ? 0 : 1);
+    }));
+}
 
 Deno.test("a job begins where its entries ended: what came due in the transaction is not its own", () =>
   withDatabase(async ({ sql }) => {

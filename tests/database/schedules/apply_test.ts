@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { daybook } from "../../support/command-line.ts";
 import { type TestDatabase, withDatabase } from "../../support/database.ts";
+import { refusal } from "../../support/refusal.ts";
 import { type SchedulesProject, withSchedulesProject } from "../../support/schedules.ts";
 
 /** A database with the core, and a project with these jobs in its file. */
@@ -209,6 +210,26 @@ test(
 );
 
 test(
+  "a job that is renamed and takes its old name as alias, on which another depends, takes two applies",
+  async ({ sql }, project) => {
+    await project.write({ own: [job("old"), job("needs", { depends_on: ["old"] })] });
+    await applied(project);
+    const needs = job("needs", { depends_on: ["new"] });
+    await project.write({ own: [job("new", { alias: "old" }), needs] });
+    for (const { code, stderr } of [await project.plan(), await project.apply(["--yes"])]) {
+      assert.equal(code, 2);
+      assert.match(stderr, /own\[0\]\.alias: cannot register the job new: alias .*'old'/);
+    }
+    assert.deepEqual(await registry(sql), ["needs @daily true", "old @daily true"]);
+    await project.write({ own: [job("new"), needs] });
+    await applied(project);
+    await project.write({ own: [job("new", { alias: "old" }), needs] });
+    await applied(project);
+    assert.deepEqual(await registry(sql), ["needs @daily true", "new @daily true"]);
+  },
+);
+
+test(
   "a value that is taken back by hand to the file's is no change, and is the one applied from then on",
   async ({ sql }, project) => {
     await project.write({ own: [job("a"), job("b")] });
@@ -244,6 +265,28 @@ test(
     );
   },
 );
+
+test("a right that is missing is no fault of each entry", async ({ admin, connect, sql }) => {
+  const role = `half_${crypto.randomUUID().slice(0, 8)}`;
+  await admin.unsafe(`create role ${role};
+    grant usage on schema scheduler to ${role};
+    grant execute on all functions in schema scheduler to ${role};
+    grant select on public.scheduler_jobs, public.scheduler_audit, scheduler.job_sources to ${role};
+    grant ${role} to postgres`);
+  try {
+    const other = connect();
+    await other.unsafe(`set role ${role}`);
+    const entries = [{ job: "a", source: "own", entry: job("a") }];
+    const { code } = await refusal(
+      other`select scheduler.rehearse_schedules(${other.json(entries)})`,
+    );
+    assert.equal(code, "42501");
+    await other`reset role`;
+    assert.deepEqual(await registry(sql), []);
+  } finally {
+    await admin.unsafe(`drop owned by ${role}; drop role ${role}`);
+  }
+});
 
 test(
   "until the end only the rows of jobs that change are locked",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { readCatalogue } from "../../../local/catalogue.ts";
+import { applyMigrations, readMigrations } from "../../../local/migrations.ts";
 import { withDatabase } from "../../support/database.ts";
 import {
   type PlannedChanges,
@@ -93,7 +94,10 @@ test("a plan says each job's change and leaves nothing in the database", async (
   assert.match(stdout, /^ {4}schedule {3}20 \* \* \* \* → 30 2 \* \* \*$/m);
   assert.match(stdout, /^ {4}it is no longer in the file; its runs stay in the ledger/m);
   assert.ok(
-    stdout.endsWith(`apply --plan ${plan.fingerprint} --reason … does this and nothing else`),
+    stdout.endsWith(
+      `\n\ndeno task daybook apply --project ${project.folder} --db-url … ` +
+        `--plan ${plan.fingerprint} --reason … does this and nothing else`,
+    ),
   );
 });
 
@@ -105,15 +109,11 @@ test(
     Object.assign(file.scheduler![1]!, { max_attempts: 4 });
     await project.write(file);
     const [health, prune] = (await project.planned()).changes;
-    assert.equal(health!.next_before!.length, 5);
-    assert.match(health!.next_before![0]!.local!, /:20 UTC$/);
-    assert.equal(health!.next_after!.length, 5);
-    for (const { local } of health!.next_after!) {
-      assert.match(
-        local!,
-        / (02:30|03:00) America\/New_York$/,
-      );
-    }
+    const { next_before: before, next_after: after } = health!;
+    assert.deepEqual([before!.time_zone, before!.times.length], ["UTC", 5]);
+    assert.match(before!.times[0]!.local!, /:20$/);
+    assert.deepEqual([after!.time_zone, after!.times.length], ["America/New_York", 5]);
+    for (const { local } of after!.times) assert.match(local!, / (02:30|03:00)$/);
     const { change, first_time, times } = health!.clock_changes![0]!;
     assert.deepEqual([change, first_time.slice(11), times], ["skipped", "02:30:00", 1]);
     assert.deepEqual([prune!.next_before, prune!.next_after, prune!.clock_changes], [
@@ -133,10 +133,10 @@ test("jitter and calendars are in the next times", async (sql, project) => {
   Object.assign(file.scheduler![1]!, { calendars: ["freeze"] });
   await project.write(file);
   const [jitter, calendar] = (await project.planned()).changes;
-  assert.equal(jitter!.next_before![0]!.note, undefined);
-  assert.match(jitter!.next_after![0]!.note!, /^is sent [\d.]+ s later$/);
+  assert.equal(jitter!.next_before!.times[0]!.note, undefined);
+  assert.match(jitter!.next_after!.times[0]!.note!, /^is sent [\d.]+ s later$/);
   assert.match(
-    calendar!.next_after![0]!.note!,
+    calendar!.next_after!.times[0]!.note!,
     /^will be skipped: calendar: no change \(freeze\)$/,
   );
 });
@@ -286,6 +286,28 @@ Deno.test("in a checkout of Daybook the packs that the database does not have ar
       assert.match(stdout, /^The database has no pack devices: its jobs are left out$/m);
     }), { packs: "core" }));
 
+Deno.test("the packs of a checkout are those of its own packs.json", () =>
+  withDatabase(({ url }) =>
+    withSchedulesProject(url, async (project) => {
+      await project.write({
+        ...daybooks(),
+        "new-pack": [{ name: "new", schedule: "@daily" }],
+      });
+      const packs = `${project.folder}/supabase/packs.json`;
+      const ours = JSON.parse(
+        await Deno.readTextFile(new URL("../../../supabase/packs.json", import.meta.url)),
+      );
+      const pack = { description: "", needs: ["scheduler"], functions: ["new"], sql: [] };
+      await Deno.writeTextFile(packs, JSON.stringify({ ...ours, "new-pack": pack }));
+      const { changes, notes } = await project.planned();
+      assert.deepEqual(changes, []);
+      assert.ok(notes.includes("The database has no pack new-pack: its jobs are left out"));
+      await Deno.writeTextFile(packs, "{}}");
+      const { code, stderr } = await project.plan();
+      assert.equal(code, 2);
+      assert.match(stderr, /^Cannot read supabase\/packs\.json: /);
+    }), { packs: "core" }));
+
 Deno.test("the file of a checkout of Daybook takes out no job of a project's own", () =>
   withDatabase(({ url, sql }) =>
     withSchedulesProject(url, async (project) => {
@@ -300,6 +322,23 @@ Deno.test("the file of a checkout of Daybook takes out no job of a project's own
       assert.equal((await sql`select from scheduler_jobs where name = 'mine'`).length, 1);
     }), { packs: "core" }));
 
+Deno.test("a database of 0.10 is refused, with what helps", () =>
+  withDatabase(({ sql, url }) =>
+    withSchedulesProject(url, async (project) => {
+      const migrations = await readMigrations();
+      const core = migrations.filter(({ name }) => name === "daybook_scheduler_0_10_0");
+      assert.equal(core.length, 1);
+      await applyMigrations(sql, core);
+      await project.write(daybooks());
+      for (const { code, stderr } of [await project.plan(), await project.apply(["--yes"])]) {
+        assert.equal(code, 4);
+        assert.match(
+          stderr,
+          /^The database has no Daybook, or an older one: .*job_arguments.*\nhint: supabase db push$/,
+        );
+      }
+    }), { packs: "none" }));
+
 Deno.test("a database without Daybook is refused", () =>
   withDatabase(({ url }) =>
     withSchedulesProject(url, async (project) => {
@@ -307,6 +346,28 @@ Deno.test("a database without Daybook is refused", () =>
       assert.equal(none.code, 4);
       assert.match(none.stderr, /^The database has no Daybook, or an older one: /);
     }), { packs: "none" }));
+
+test("what cannot be read is said", async (_, project) => {
+  await Deno.remove(`${project.folder}/supabase/schedules.json`);
+  await Deno.mkdir(`${project.folder}/supabase/schedules.json`);
+  const { code, stderr } = await project.plan();
+  assert.equal(code, 2);
+  assert.match(stderr, /^Cannot read .*supabase\/schedules\.json: Is a directory/);
+});
+
+test(
+  "an entry that moves to another section changes nothing, and is of that one from then on",
+  async (sql, project) => {
+    const file = daybooks();
+    file.own = [file.devices!.shift()!];
+    await project.write(file);
+    assert.equal((await project.plan()).code, 0);
+    assert.equal((await project.apply(["--yes"])).code, 0);
+    const rows = await sql`
+    select source from scheduler.job_sources where job_name = 'aggregate-device-metrics'`;
+    assert.deepEqual(rows.map(({ source }) => source), ["own"]);
+  },
+);
 
 test("a folder without the file is refused", async (_, project) => {
   await Deno.remove(`${project.folder}/supabase/schedules.json`);

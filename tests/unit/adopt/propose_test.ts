@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { jobNameOf, takeName } from "../../../cli/adopt/names.ts";
-import { jobsIn, leftIn, PROJECT, projectOf, proposalsFor } from "../../support/adopt.ts";
+import {
+  jobsIn,
+  leftIn,
+  PROJECT,
+  projectOf,
+  proposalsFor,
+  registeredJob,
+} from "../../support/adopt.ts";
+import { assertQuick, timed } from "../../support/assert-quick.ts";
 import { callEntry, sqlEntry } from "../../support/audit.ts";
 
 const post = (path: string, more = "") =>
@@ -18,7 +26,7 @@ function becomes(command: string, project = projectOf()) {
   const found = proposalsFor([entry("nightly", command)], {}, { project });
   const [job] = found.jobs;
   if (job === undefined) return leftIn(found).nightly!;
-  const { target, receipt, secretName, timeoutSeconds } = job.target;
+  const { target, receipt, secretName, timeoutSeconds } = job.request;
   return [
     target,
     receipt,
@@ -50,6 +58,23 @@ Deno.test("a function of the project is a target by its name; its answer is the 
   );
 });
 
+Deno.test("no timeout is longer than the registry takes", () => {
+  const days = ", timeout_milliseconds := 2147483647";
+  assert.match(becomes(post("report", days)), /, timeout 86400,/);
+  assert.match(
+    becomes(post("report", days), projectOf({ served: new Set(["report"]) })),
+    /, timeout 86400,/,
+  );
+});
+
+Deno.test("a hundred entries of the same work at times apart are compared in a few seconds", async () => {
+  const entries = Array.from(
+    { length: 100 },
+    (_, index) => sqlEntry(`job-${index}`, `${index % 60} ${index % 24} * * *`, post("work")),
+  );
+  await assertQuick("comparing them", 5_000, () => timed(() => proposalsFor(entries)));
+});
+
 Deno.test("other addresses are URLs, which wait 50 seconds at most", () => {
   assert.equal(
     becomes(post("https://api.example.com/hook", ", timeout_milliseconds := 1500")),
@@ -58,8 +83,12 @@ Deno.test("other addresses are URLs, which wait 50 seconds at most", () => {
   const long = proposalsFor([
     entry("a", post("https://api.example.com/hook", ", timeout_milliseconds := 90000")),
   ]).jobs[0]!;
-  assert.equal(long.target.timeoutSeconds, 50);
+  assert.equal(long.request.timeoutSeconds, 50);
   assert.match(long.reasons.join("\n"), /may take 50 s, not 90/);
+  assert.match(
+    becomes("select net.http_post('HTTPS://api.example.com/hook')"),
+    /^https:\/\/api.example.com\/hook, response/,
+  );
   assert.match(
     becomes(post("report/sub?x=1")),
     /^https:\/\/abc.supabase.co\/functions\/v1\/report\/sub\?x=1, response/,
@@ -121,7 +150,10 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         /it sends x-mode, and a job sends no header/,
       ],
       [post("report", `, headers := '{"apikey": "x"}'`), /it sends apikey/],
-      [post("report", `, headers := '{"Content-Type": "text/plain"}'`), /its body is no JSON/],
+      [
+        post("report", `, headers := '{"Content-Type": "text/plain"}'`),
+        /its Content-Type is not JSON/,
+      ],
       [
         post("report", `, headers := '{"Authorization": "Basic abc"}'`),
         /not Bearer and one secret/,
@@ -146,7 +178,8 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         /its body holds a secret/,
       ],
       [post("http://api.example.com/x"), /is not https/],
-      [post("https://ann:secretpassword1@api.example.com/x"), /is not https|holds a secret/],
+      [post("https://ann:secretpassword1@api.example.com/x"), /has a blank, or a user's name/],
+      [post("https://api.example.com/x\n"), /has a blank, or a user's name/],
       [post("https://api.example.com/x?key=0123456789abcdef"), /its URL holds a secret/],
       [
         post("https://api.example.com/x", `, headers := '{"x-cron-secret": "x"}'`),
@@ -157,10 +190,51 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         `select net.http_post(current_setting('app.url'))`,
         /setting app.url in it, whose value is not known/,
       ],
-      [`select net.http_post('nonsense')`, /its URL is none/],
+      [`select net.http_post('nonsense')`, /its URL is not valid/],
       [post("report", `, headers := E'{"x-cron-secret": "a\\\\nb"}'`), /written with escapes/],
     ] as const
   ) assert.match(becomes(command), reason, command);
+});
+
+Deno.test("an entry whose header's secret also stands in its name, URL or body is left alone: the migration would have it", () => {
+  const secret = 'correct "horse\\ battery/ü';
+  const project = projectOf({
+    secrets: new Map([["token", 40]]),
+    nameOfSecret: new Map([[secret, "token"], ["tok", "token"]]),
+    settings: new Map([["app.token", secret]]),
+  });
+  const reasonsOf = (...entries: ReturnType<typeof sqlEntry>[]) =>
+    Object.values(leftIn(proposalsFor(entries, {}, { project })));
+  const own = /^the secret of its headers also stands in its name, URL or body$/;
+  const url = "https://api.example.com/x";
+  const inBody = `, body := jsonb_build_object('note', 'so ${secret}!')`;
+  for (
+    const held of [
+      entry(`nightly ${secret}`, post(url, bearer(`'${secret}'`))),
+      entry("nightly", post(`${url}?a=${encodeURIComponent(secret)}`, bearer(`'${secret}'`))),
+      entry("nightly", post(url, bearer(`'${secret}'`) + inBody)),
+      entry("nightly", post(url, bearer("current_setting('app.token')") + inBody)),
+      entry("nightly", post(url, bearer("'tok'") + `, body := '{"tok": 1}'`)),
+      entry(
+        "nightly",
+        post("f", `, headers := '{"x-cron-secret": "tok"}', body := '{"a":["tok"]}'`),
+      ),
+    ]
+  ) {
+    const [reason, ...more] = reasonsOf(held);
+    assert.match(reason ?? "it is adopted", own, held.command);
+    assert.deepEqual(more, []);
+  }
+  // A secret of another entry, where it is long enough to be no word of anything.
+  const sender = entry("sender", post(url, bearer(`'${secret}'`)));
+  const holder = entry("holder", post("other", inBody));
+  assert.deepEqual(reasonsOf(sender, holder), [
+    "a secret of another entry's headers stands in its name, URL or body",
+  ]);
+  assert.deepEqual(
+    reasonsOf(entry("sender", post(url, bearer("'tok'"))), entry("holder", post("token"))),
+    [],
+  );
 });
 
 Deno.test("entries of other databases and roles, Daybook's own and those without times are left alone", () => {
@@ -256,15 +330,7 @@ Deno.test("names of entries become names of jobs, each once, and none that is ta
     entry("SQL", post("five")),
     entry("scheduler-pulse", post("six")),
   ];
-  const job = {
-    name: "taken",
-    alias: "one",
-    target: "other",
-    schedule: "* * * * *",
-    timeZone: "UTC",
-    payload: "{}",
-    enabled: true,
-  };
+  const job = registeredJob("taken", { alias: "one", target: "other", schedule: "* * * * *" });
   assert.deepEqual(proposalsFor(entries, {}, { jobs: [job] }).jobs.map(({ name }) => name), [
     "night-ly",
     "two",
@@ -276,17 +342,11 @@ Deno.test("names of entries become names of jobs, each once, and none that is ta
 });
 
 Deno.test("a registered job that does the work at these times stays, and takes the entries' place", () => {
-  const job = {
-    name: "daily-batch-trigger",
-    alias: null,
-    target: "daily-batch-trigger",
+  const job = registeredJob("daily-batch-trigger", {
     schedule: "*/15 3-5 * * *",
     timeZone: "America/New_York",
-    payload: "{}",
-    enabled: true,
-  };
-  const entries = [callEntry("daily-batch-trigger-est", "*/15 * * * *", {})];
-  entries[0] = sqlEntry("old-est", "*/15 * * * *", post("daily-batch-trigger"));
+  });
+  const entries = [sqlEntry("old-est", "*/15 * * * *", post("daily-batch-trigger"))];
   const works = [{ fromHour: 3, toHour: 6, zone: "America/New_York" }];
   assert.deepEqual(jobsIn(proposalsFor(entries, { works }, { jobs: [job] })), [
     "daily-batch-trigger: */15 3-5 * * * America/New_York (there) < old-est",
@@ -304,5 +364,47 @@ Deno.test("a registered job that does the work at these times stays, and takes t
   const off = { ...job, enabled: false };
   assert.deepEqual(jobsIn(proposalsFor(entries, { works }, { jobs: [off] })), [
     "old-est: */15 3-5 * * * America/New_York < old-est",
+  ]);
+});
+
+Deno.test("a registered job with another secret does other work; one with calendars or a pause covers nothing", () => {
+  const job = registeredJob("work", { secretName: "other_secret" });
+  const entries = [entry("old", post("work"))];
+  assert.deepEqual(jobsIn(proposalsFor(entries, {}, { jobs: [job] })), [
+    "old: 0 3 * * * UTC < old",
+  ]);
+  const same = { ...job, secretName: "cron_secret" };
+  const asked = { ...same, hindrances: ["calendars", "pause"] };
+  assert.match(
+    leftIn(proposalsFor(entries, {}, { jobs: [asked] })).old!,
+    /the job work .* starts the same work, and its calendars and pause keep it from some runs/,
+  );
+  const telling = { ...same, runIf: "public.is_due", stretchAfter: "3" };
+  assert.deepEqual(proposalsFor(entries, {}, { jobs: [telling] }).jobs[0]!.reasons, [
+    "The job work is registered, and starts the same work at these times, when its run_if public.is_due says so",
+    "It runs less often after 3 runs without work (stretch_after)",
+  ]);
+  // Of two jobs with the same work the one counts that always starts.
+  assert.deepEqual(
+    jobsIn(proposalsFor(entries, {}, { jobs: [asked, { ...same, name: "too" }] })),
+    ["too: 0 * * * * UTC (there) < old"],
+  );
+  const url = "https://api.example.com/x";
+  const byUrl = { ...job, target: url, secretName: "" };
+  assert.deepEqual(jobsIn(proposalsFor([entry("old", post(url))], {}, { jobs: [byUrl] })), [
+    "work: 0 * * * * UTC (there) < old",
+  ]);
+});
+
+Deno.test("what one registered job covers is one proposal, also where its entries start at times apart", () => {
+  const job = registeredJob("work");
+  const entries = [
+    sqlEntry("morning", "0 6 * * *", post("work")),
+    sqlEntry("evening", "0 18 * * *", post("work")),
+  ];
+  const found = proposalsFor(entries, {}, { jobs: [job] });
+  assert.deepEqual(jobsIn(found), ["work: 0 * * * * UTC (there) < morning, evening"]);
+  assert.deepEqual(found.jobs[0]!.reasons, [
+    "The job work is registered, and starts the same work at these times",
   ]);
 });

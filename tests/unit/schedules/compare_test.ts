@@ -7,13 +7,14 @@ import {
 } from "../../../cli/daybook/schedules-compare.ts";
 import type { WantedJob } from "../../../cli/daybook/schedules-file.ts";
 
-/** A job that the file registered and that stays as it is, but for what is given. */
+/** A job that the file registered, and what becomes of it; without `becomes` it stays as it is. */
 function facts(given: Partial<JobFacts> = {}): JobFacts {
   const values = { schedule: "@daily", continuous: false, timeout_seconds: 120, calendars: [] };
   return {
     job: "job",
     source: "own",
     was_source: "own",
+    becomes: "unchanged",
     before: values,
     after: values,
     applied: values,
@@ -36,7 +37,7 @@ const plan = (jobs: Facts["jobs"], list = [wanted()], others: Facts["others"] = 
   planOf({ jobs, others }, list);
 
 /** What the registry says, and what becomes of the job: its fields as `field now → then`, those by hand with `!`. */
-const cases: [string, Partial<JobFacts>, string, string[], boolean][] = [
+const cases: [string, Partial<JobFacts>, JobFacts["becomes"], string[], boolean][] = [
   ["nothing is another", {}, "unchanged", [], false],
   [
     "a value of an object in another order",
@@ -177,7 +178,7 @@ const shown = (value: unknown) => typeof value === "string" ? value : JSON.strin
 
 for (const [what, given, becomes, fields, isSaidWho] of cases) {
   Deno.test(`${what}: ${becomes}`, () => {
-    const { changes, unchanged } = plan([facts(given)]);
+    const { changes, unchanged } = plan([facts({ ...given, becomes })]);
     if (becomes === "unchanged") {
       assert.deepEqual([changes, unchanged], [[], ["job"]]);
       return;
@@ -197,10 +198,10 @@ for (const [what, given, becomes, fields, isSaidWho] of cases) {
 
 Deno.test("jobs come in the order of the file, then those that are in it no more; faults are apart", () => {
   const faulty: FaultyJob = { job: "c", source: "own", fault: "it is wrong", hint: null };
-  const changed = { after: { ...values, schedule: "@hourly" } };
+  const changed = { becomes: "changed", after: { ...values, schedule: "@hourly" } } as const;
   const { changes, faults, left_alone } = plan(
     [
-      facts({ job: "a", after: null }),
+      facts({ job: "a", becomes: "unregistered", after: null }),
       facts({ job: "b", ...changed }),
       faulty,
       facts({ job: "d", ...changed }),
@@ -214,22 +215,22 @@ Deno.test("jobs come in the order of the file, then those that are in it no more
 });
 
 Deno.test("the fingerprint is that of the changes: whatever else the registry says does not matter to it", () => {
-  const change = facts({ after: { ...values, schedule: "@hourly" } });
+  const change = facts({ becomes: "changed", after: { ...values, schedule: "@hourly" } });
   const { fingerprint } = plan([change]);
   assert.match(fingerprint, /^[0-9a-f]{12}$/);
   const same: Facts["jobs"][] = [
     [change, facts({ job: "other" })],
-    [{ ...change, last: null, next_after: [{ note: "none" }] }],
+    [{ ...change, last: null, next_after: { time_zone: "UTC", times: [] } }],
     [{ ...change, before: Object.fromEntries(Object.entries(values).toReversed()) }],
   ];
   for (const jobs of same) assert.equal(plan(jobs).fingerprint, fingerprint);
   const other: Facts["jobs"][] = [
     [],
     [facts({ ...change, job: "other" })],
-    [facts({ after: { ...values, schedule: "@weekly" } })],
+    [facts({ ...change, after: { ...values, schedule: "@weekly" } })],
     [facts({ ...change, before: { ...values, timeout_seconds: 60 } })],
     [facts({ ...change, was_source: null })],
-    [change, facts({ job: "other", after: null })],
+    [change, facts({ ...change, job: "other" })],
   ];
   const found = other.map((jobs) => plan(jobs).fingerprint);
   assert.equal(new Set([fingerprint, ...found]).size, other.length + 1);

@@ -34,6 +34,11 @@ const wrong: [Unit, string][] = [
   ["milliseconds", "1e3"],
   ["milliseconds", "0x3e8"],
   ["seconds", "0"],
+  ["seconds", "-0"],
+  ["seconds", "+60"],
+  ["seconds", "NaN"],
+  ["seconds", "Infinity"],
+  ["seconds", "99999999999999999999"],
   ["seconds", "1.5"],
   ["seconds", "86401"],
 ];

@@ -29,7 +29,55 @@ const faults: [string, string, string][] = [
   [
     "a section's name",
     '{\n"My own": []}',
-    "Cannot use s.json:2: My own must have a name of a-z, 0-9 and -, the first a letter, got []",
+    'Cannot use s.json:2: "My own" must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them',
+  ],
+  [
+    "a section's name that is too long",
+    `{"${"a".repeat(64)}": []}`,
+    `Cannot use s.json:1: ${
+      "a".repeat(64)
+    } must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them`,
+  ],
+  [
+    "a section's name that steers the terminal",
+    '{"a\\u001b[2J\u009b": []}',
+    'Cannot use s.json:1: "a\\u001b[2J\\u009b" must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them',
+  ],
+  [
+    "a name that JavaScript would lose",
+    own('"payload": {"__proto__": 1}'),
+    'Cannot use s.json:4: "__proto__" may not be a name',
+  ],
+  [
+    "a character that Postgres does not keep",
+    own('"description": "a\\u0000"'),
+    'Cannot use s.json:4: "a\\u0000" has a character that Postgres does not keep',
+  ],
+  [
+    "half a character",
+    own('"description": "\\ud800"'),
+    'Cannot use s.json:4: "\\ud800" has a character that Postgres does not keep',
+  ],
+  [
+    "a number that JavaScript would change",
+    own('"payload": { "id": 12345678901234567890 }'),
+    "Cannot use s.json:4: a number has at most 15 digits here, got 12345678901234567000: write it as a text",
+  ],
+  [
+    "more levels than anybody needs",
+    `{"own": ${"[".repeat(100_000)}`,
+    "Cannot read s.json:1: it has more than 100 levels",
+  ],
+  ["a text", '"own"', 'Cannot use s.json:1: the file must be an object, got "own"'],
+  [
+    "a schema that is none",
+    '{"$schema": 3}',
+    'Cannot use s.json:1: "$schema" must be a text, got 3',
+  ],
+  [
+    "a byte order mark",
+    '\uFEFF{"own": []}',
+    "Cannot read s.json:1: it begins with a byte order mark: save it as UTF-8 without one",
   ],
   [
     "a field twice",
@@ -122,11 +170,20 @@ for (const [what, text, message] of faults) {
 }
 
 Deno.test("all faults are said at once", () => {
-  assert.throws(() => read(own('"timezone": "UTC"', '"target": 3')), {
+  const interval = '"interval_from": {"variable": "A", "unit": "seconds"}';
+  const text = `{"Own": [], "own": 3, "own": [
+    {"name": "a", "schedule": null, "timezone": "UTC", "target": 3, ${interval}},
+    {"name": "a"}]}`;
+  assert.throws(() => read(text), {
     message: [
       "Cannot use s.json:",
-      "  s.json:5: own[0].target must be a text, got 3",
-      "  s.json:4: own[0].timezone is no field; did you mean time_zone?",
+      '  s.json:1: "own" stands there twice',
+      "  s.json:2: own[0].target must be a text, got 3",
+      "  s.json:2: own[0].timezone is no field; did you mean time_zone?",
+      "  s.json:3: own[1].schedule is missing",
+      "  s.json:1: Own must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them",
+      "  s.json:3: own[1].name must be another name: own[0] has it",
+      "  s.json:2: own[0].schedule must be what is taken where the variable of interval_from is not set, got null",
     ].join("\n"),
   });
 });

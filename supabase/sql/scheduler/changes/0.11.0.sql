@@ -1185,7 +1185,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
   ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
--- Who registered a job: what packs registered until now was in their schedules.json.
+-- Who registered a job.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
@@ -1203,9 +1203,19 @@ comment on column scheduler.job_sources.source is
 comment on column scheduler.job_sources.applied is
   'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
 
--- What scheduler.registered_values leaves of them: that function follows with the others.
+-- What schedules.json of 0.10.0 registered, which people may have changed since: of these jobs nothing was given but
+-- this. Arguments that 0.10.0 did not have are as they are now.
 insert into scheduler.job_sources (job_name, source, applied, applied_at)
   select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
     'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
-    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
-  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until']
+    || '{"time_zone": "UTC", "payload": {}, "secret_name": "cron_secret", "receipt": "function", "timeout_seconds": 120,
+      "max_attempts": 3, "backoff_base_seconds": 30, "backoff_cap_seconds": 900, "overlap_policy": "skip",
+      "misfire_policy": "once", "misfire_grace_seconds": 300, "misfire_cap": 24, "parallel_limit": null, "run_if": null,
+      "enabled": true}'
+    || jsonb_build_object('target', name, 'schedule', entry_schedule, 'description', entry_description),
+    now()
+  from public.scheduler_jobs as jobs join (values
+    ('system-health', '20 * * * *', 'Health of every component, one score, one report'),
+    ('prune-old-rows', '52 3 * * *', 'Deletes old rows of every growing table by its retention')
+  ) as entries (entry_name, entry_schedule, entry_description) on name = entry_name;

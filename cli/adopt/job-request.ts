@@ -21,7 +21,7 @@ export interface Project {
 }
 
 /** A job's arguments, as far as they come from a request. What is undefined is left to its default. */
-export interface Target {
+export interface JobRequest {
   target: string;
   payload: string;
   receipt: "function" | "response";
@@ -33,10 +33,13 @@ export interface Target {
   notes: string[];
 }
 
-/** How long the answer of a URL may take, in seconds: `register_job` takes no more. */
+/** How long the answer of a URL, and a run of a function may take, in seconds: `register_job` takes no more. */
 const longestOfUrl = 50;
+const longestOfFunction = 86_400;
 
-/** Stands for the project's URL where nobody may look it up; what is called below it can be known all the same. */
+const secondsOfFunction = (ms: number) => Math.min(Math.ceil(ms / 1000), longestOfFunction);
+
+/** Stands for the project's URL where that is not known: the path below it still names the function. */
 const unknownProject = "https://project.invalid";
 
 interface Credential {
@@ -45,15 +48,15 @@ interface Credential {
 }
 
 /** @throws Unadoptable where a job could not make the same request. */
-export function targetOf(request: Request, project: Project): Target {
+export function jobRequestOf(request: Request, project: Project): JobRequest {
   if (secretsIn(request.payload).length > 0) {
     throw new Unadoptable(
-      "its body holds a secret, and payloads are open to whoever reads the registry",
+      "its body holds a secret, and each reader of the registry sees payloads",
     );
   }
   const url = readUrl(request.url, project);
   const slug = url.isOwn ? slugIn(url.path) : undefined;
-  if (slug !== undefined && project.served.has(slug)) return servedTarget(request, slug);
+  if (slug !== undefined && project.served.has(slug)) return servedRequest(request, slug);
   const { credential, others } = readHeaders(request);
   if (others.length > 0) {
     throw new Unadoptable(
@@ -62,7 +65,7 @@ export function targetOf(request: Request, project: Project): Target {
   }
   const calls = slug ?? new URL(url.text).host;
   if (slug !== undefined && credential?.header !== "authorization") {
-    return functionTarget(request, slug, credential, project);
+    return functionRequest(request, slug, credential, project);
   }
   if (url.text.startsWith(`${unknownProject}/`)) {
     throw new Unadoptable(
@@ -71,14 +74,16 @@ export function targetOf(request: Request, project: Project): Target {
   }
   if (!/^https:\/\/[^\s/@]+(\/\S*)?$/.test(url.text)) {
     throw new Unadoptable(
-      slug === undefined
+      url.text.startsWith("https:")
+        ? "its URL has a blank, or a user's name"
+        : slug === undefined
         ? "its URL is not https"
         : "it sends Authorization, which a job sends to https alone; let the function take x-cron-secret",
     );
   }
   if (secretsIn(url.text).length > 0) {
     throw new Unadoptable(
-      "its URL holds a secret, and targets are open to whoever reads the registry",
+      "its URL holds a secret, and each reader of the registry sees targets",
     );
   }
   if (credential?.header === "x-cron-secret") {
@@ -95,8 +100,8 @@ export function targetOf(request: Request, project: Project): Target {
   };
 }
 
-/** Of a function that `serveJob` serves: it is sent the cron secret, and says itself when it has ended. */
-function servedTarget({ payload, headers, timeoutMs = 0 }: Request, slug: string): Target {
+/** For a function that `serveJob` serves: it gets the cron secret, and reports how its run ended. */
+function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: string): JobRequest {
   const known = /^(content-type|authorization|x-cron-secret|apikey|x-manual-call)$/i;
   const others = headers.map(({ name }) => name).filter((name) => !known.test(name));
   if (others.length > 0) {
@@ -107,8 +112,8 @@ function servedTarget({ payload, headers, timeoutMs = 0 }: Request, slug: string
     target: slug,
     payload,
     receipt: "function",
-    // A deadline, where the request's was how long it waited for an answer: never less than the usual one.
-    ...(timeoutMs > 120_000 ? { timeoutSeconds: Math.ceil(timeoutMs / 1000) } : {}),
+    // A job's timeout is a deadline for the run; the request's was only how long it waited for the answer.
+    ...(timeoutMs > 120_000 ? { timeoutSeconds: secondsOfFunction(timeoutMs) } : {}),
     calls: slug,
     notes: gone.length === 0 ? [] : [
       `Its ${listed(gone)} ${
@@ -118,13 +123,13 @@ function servedTarget({ payload, headers, timeoutMs = 0 }: Request, slug: string
   };
 }
 
-/** Of another function of the project that takes a secret as `x-cron-secret`, or none: its answer says how it went. */
-function functionTarget(
+/** For another function of the project, with `x-cron-secret` or no secret: its answer says how the run ended. */
+function functionRequest(
   { payload, timeoutMs }: Request,
   slug: string,
   credential: Credential | undefined,
   project: Project,
-): Target {
+): JobRequest {
   const secretName = credential && secretNameOf(credential, slug, project);
   const length = secretName === undefined ? undefined : project.secrets?.get(secretName);
   if (length !== undefined && length < 32) {
@@ -137,7 +142,7 @@ function functionTarget(
     payload,
     receipt: "response",
     ...(secretName === undefined || secretName === "cron_secret" ? {} : { secretName }),
-    ...(timeoutMs === undefined ? {} : { timeoutSeconds: Math.ceil(timeoutMs / 1000) }),
+    ...(timeoutMs === undefined ? {} : { timeoutSeconds: secondsOfFunction(timeoutMs) }),
     calls: slug,
     notes: notesOnTimeout(slug, timeoutMs),
   };
@@ -146,7 +151,7 @@ function functionTarget(
 function timeoutOfUrl(
   url: string,
   timeoutMs: number | undefined,
-): Pick<Target, "timeoutSeconds" | "notes"> {
+): Pick<JobRequest, "timeoutSeconds" | "notes"> {
   if (timeoutMs === undefined) return { notes: notesOnTimeout(url, timeoutMs) };
   const seconds = Math.ceil(timeoutMs / 1000);
   if (seconds <= longestOfUrl) {
@@ -160,8 +165,11 @@ function timeoutOfUrl(
   };
 }
 
-/** How long `register_job` lets a run take where it is told nothing. */
+/** The timeout in seconds that `register_job` gives a job without one. */
 export const defaultTimeoutSeconds = (target: string) => target.includes("://") ? 30 : 120;
+
+/** The name of the secret that `register_job` gives a job without one. */
+export const defaultSecretName = (target: string) => target.includes("://") ? "" : "cron_secret";
 
 function notesOnTimeout(target: string, timeoutMs: number | undefined): string[] {
   if (timeoutMs === undefined) {
@@ -178,7 +186,7 @@ function notesOnTimeout(target: string, timeoutMs: number | undefined): string[]
   ];
 }
 
-/** The URL with what was looked up in it, and below which path it is the project's own. */
+/** The URL with looked-up values in place, and its path if it is the project's own. */
 function readUrl(
   pieces: Piece[],
   { url: projectUrl, urlNames, settings }: Project,
@@ -200,8 +208,8 @@ function readUrl(
       `its URL has the setting ${piece.setting} in it, whose value is not known`,
     );
   });
-  const text = texts.join("");
-  if (!URL.canParse(text)) throw new Unadoptable("its URL is none");
+  const text = texts.join("").replace(/^https(?=:)/i, "https");
+  if (!URL.canParse(text)) throw new Unadoptable("its URL is not valid");
   const base = isProjectUrl ? texts[0]!.replace(/\/+$/, "") : projectUrl;
   const plain = text.replace(/(?<=[^:/])\/{2,}/g, "/");
   const isOwn = base !== undefined && plain.startsWith(`${base}/`);
@@ -221,12 +229,12 @@ function readHeaders({ headers }: Request): { credential?: Credential; others: s
     if (lower === "content-type") {
       const type = isPlain ? only.text : "";
       if (!/^application\/json(; *charset=utf-8)?$/i.test(type)) {
-        throw new Unadoptable("its body is no JSON, by its Content-Type");
+        throw new Unadoptable("its Content-Type is not JSON");
       }
     } else if (lower === "authorization") {
       credentials.push({ header: lower, from: bearerIn(value) });
     } else if (lower === "x-cron-secret") {
-      if (value.length !== 1) throw new Unadoptable(`its ${name} is put together of several parts`);
+      if (value.length !== 1) throw new Unadoptable(`its ${name} is made of several parts`);
       credentials.push({ header: lower, from: only! });
     } else {
       others.push(name);
@@ -250,7 +258,7 @@ function bearerIn(value: Piece[]): Piece {
   );
 }
 
-/** What a request sends in headers that may be secret, in plain text or from a setting. */
+/** The values in a request's headers that may be secret, in plain text or from a setting. */
 export function plainSecretsOf({ headers }: Request): ({ text: string } | { setting: string })[] {
   return headers.filter(({ name }) => !/^(content-type|x-manual-call)$/i.test(name))
     .flatMap(({ value }) => value)
