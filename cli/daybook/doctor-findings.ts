@@ -300,6 +300,10 @@ function remedyOf(check: string, detail: string): string {
       return "supabase db push";
     case "entries of pg_cron":
       return "select scheduler.mend_cron_entries()";
+    case "zone of the entries":
+      return detail.includes("may not read")
+        ? "grant pg_read_all_settings to that role, as a superuser"
+        : "set cron.timezone to GMT in the server's configuration, and restart it";
     case "pulse":
       return detail.includes("failed in part")
         ? "select errors from scheduler.pulse_state"

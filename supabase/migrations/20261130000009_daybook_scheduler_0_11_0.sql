@@ -4288,6 +4288,31 @@ $function$
 comment on function scheduler.check_entries() is 'Whether pg_cron''s entries are those of the registry.';
 revoke all on function scheduler.check_entries() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.check_entries_zone()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_zone constant text := coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT');
+  v_is_utc constant boolean := scheduler.knows_time_zone(v_zone) and not exists (
+    select from unnest(array['2026-01-01 12:00', '2026-07-01 12:00']::timestamp[]) as at
+    where (at at time zone 'UTC') at time zone v_zone <> at);
+begin
+  return next ('zone of the entries', case when v_is_utc then 'ok' else 'failed' end,
+    case when v_is_utc then 'pg_cron reads them in UTC'
+      else format('pg_cron reads them in %s (cron.timezone), and they are written in UTC', v_zone) end
+    )::scheduler.check_result;
+exception when insufficient_privilege then
+  return next ('zone of the entries', 'failed', format('%s may not read cron.timezone', current_user)
+    )::scheduler.check_result;
+end;
+$function$
+;
+comment on function scheduler.check_entries_zone() is 'Whether pg_cron reads its entries in UTC, in which Daybook writes them: cron.timezone is GMT unless somebody has set it.';
+revoke all on function scheduler.check_entries_zone() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.check_extensions()
  RETURNS SETOF scheduler.check_result
  LANGUAGE sql
@@ -15357,6 +15382,7 @@ AS $function$
   select * from scheduler.check_extensions()
   union all select * from scheduler.check_tables()
   union all select * from scheduler.check_entries()
+  union all select * from scheduler.check_entries_zone()
   union all select * from scheduler.check_pulse(p_now)
   union all select * from scheduler.check_rights()
   union all select * from scheduler.check_dependencies()
@@ -15365,7 +15391,7 @@ AS $function$
   union all select * from scheduler.check_function(p_now);
 $function$
 ;
-comment on function scheduler.verify(timestamp with time zone) is 'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry, the pulse, rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next verify(). Changes nothing else.';
+comment on function scheduler.verify(timestamp with time zone) is 'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry and their zone, the pulse, rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next verify(). Changes nothing else.';
 revoke all on function scheduler.verify(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.version()

@@ -50,6 +50,27 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.check_entries() is 'Whether pg_cron''s entries are those of the registry.';
 
+create function scheduler.check_entries_zone() returns setof scheduler.check_result
+language plpgsql stable set search_path = '' as $$
+declare
+  v_zone constant text := coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT');
+  v_is_utc constant boolean := scheduler.knows_time_zone(v_zone) and not exists (
+    select from unnest(array['2026-01-01 12:00', '2026-07-01 12:00']::timestamp[]) as at
+    where (at at time zone 'UTC') at time zone v_zone <> at);
+begin
+  return next ('zone of the entries', case when v_is_utc then 'ok' else 'failed' end,
+    case when v_is_utc then 'pg_cron reads them in UTC'
+      else format('pg_cron reads them in %s (cron.timezone), and they are written in UTC', v_zone) end
+    )::scheduler.check_result;
+exception when insufficient_privilege then
+  return next ('zone of the entries', 'failed', format('%s may not read cron.timezone', current_user)
+    )::scheduler.check_result;
+end;
+$$;
+comment on function scheduler.check_entries_zone() is
+  'Whether pg_cron reads its entries in UTC, in which Daybook writes them: cron.timezone is GMT unless somebody has '
+    'set it.';
+
 create function scheduler.check_pulse(p_now timestamptz) returns setof scheduler.check_result
 language sql stable set search_path = '' as $$
   select 'pulse', case when age <= 90 and errors = '{}' then 'ok' else 'failed' end, case
@@ -268,6 +289,7 @@ language sql set search_path = '' as $$
   select * from scheduler.check_extensions()
   union all select * from scheduler.check_tables()
   union all select * from scheduler.check_entries()
+  union all select * from scheduler.check_entries_zone()
   union all select * from scheduler.check_pulse(p_now)
   union all select * from scheduler.check_rights()
   union all select * from scheduler.check_dependencies()
@@ -276,7 +298,7 @@ language sql set search_path = '' as $$
   union all select * from scheduler.check_function(p_now);
 $$;
 comment on function scheduler.verify(timestamptz) is
-  'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry, the pulse, '
-    'rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes '
-    'the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next '
-    'verify(). Changes nothing else.';
+  'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry and their zone, '
+    'the pulse, rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether '
+    'it takes the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the '
+    'next verify(). Changes nothing else.';

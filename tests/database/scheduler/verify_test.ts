@@ -43,6 +43,19 @@ const faults: [string, (db: TestDatabase) => Promise<unknown>, string, RegExp][]
     /ghost: no such job/,
   ],
   [
+    "a pg_cron with a clock of its own",
+    // In winter its clock is that of UTC.
+    ({ sql }) => sql`select set_config('cron.timezone', 'Europe/London', false)`,
+    "zone of the entries",
+    /pg_cron reads them in Europe\/London \(cron.timezone\), and they are written in UTC/,
+  ],
+  [
+    "a pg_cron whose zone nobody knows",
+    ({ sql }) => sql`select set_config('cron.timezone', 'Mars/Olympus', false)`,
+    "zone of the entries",
+    /pg_cron reads them in Mars\/Olympus/,
+  ],
+  [
     "a pulse that stands still",
     ({ sql }) => sql`update scheduler.pulse_state set last_pulse_at = now() - interval '5 minutes'`,
     "pulse",
