@@ -136,7 +136,7 @@ async function schedulesAreCode(project: CliProject, { databaseUrl, sql }: Stack
   await project.write(path, JSON.stringify(file, null, 2));
   const plan = await call("plan");
   assert.equal(plan.code, 5, plan.stderr);
-  const [, fingerprint] = /apply --plan ([0-9a-f]{12})/.exec(plan.stdout)!;
+  const [, fingerprint] = / apply .*--plan ([0-9a-f]{12})/.exec(plan.stdout)!;
   const applied = await call(
     "apply",
     ...["--plan", fingerprint!, "--reason", "a test", "--author", "ann"],

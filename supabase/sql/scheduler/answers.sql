@@ -60,7 +60,10 @@ comment on function scheduler.is_second_refused(integer, text) is
 -- instead of 0.16 s.
 create function scheduler.unread_answers(p_job_names text[] default null)
 returns table (run_id uuid, job_name text, status text, status_code integer, error text, verdict text, message text)
-language sql stable set search_path = '' set enable_nestloop = off rows 100 as $$
+language plpgsql stable set search_path = '' set enable_nestloop = off rows 100 as $$
+#variable_conflict use_column
+begin
+  return query
   with asking as (
     select * from public.scheduler_runs as runs
     where runs.request_id is not null and runs.answered_at is null
@@ -94,6 +97,7 @@ language sql stable set search_path = '' set enable_nestloop = off rows 100 as $
       status_code))
   from answers
   where p_job_names is null or job_name = any (p_job_names);
+end;
 $$;
 comment on function scheduler.unread_answers(text[]) is
   'Answers that pg_net has to runs of these jobs (null: of all) and that are not in the ledger yet, with the verdict '
@@ -128,7 +132,10 @@ comment on function scheduler.read_answers(text, timestamptz) is
 
 -- An answer does not end a run that is at work or over, so this takes no lock of a job and skips rows that are locked.
 create function scheduler.note_answers(p_now timestamptz) returns integer
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_count integer;
+begin
   with free as (
     select id from public.scheduler_runs
     where request_id is not null and answered_at is null and status <> 'dispatched'
@@ -142,13 +149,18 @@ language sql set search_path = '' as $$
       where runs.id = answers.run_id and runs.id in (select id from free)
       returning 1
   )
-  select count(*)::integer from noted;
+  select count(*) into v_count from noted;
+  return v_count;
+end;
 $$;
 comment on function scheduler.note_answers(timestamptz) is
   'Writes down the answers to runs that are at work or over. Returns how many.';
 
 create function scheduler.close_unanswered(p_now timestamptz) returns integer
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_count integer;
+begin
   with closed as (
     update public.scheduler_runs as runs
       set answered_at = p_now, response_error = 'no answer was seen',
@@ -162,7 +174,9 @@ language sql set search_path = '' as $$
         and id not in (select run_id from scheduler.unread_answers())
       returning 1
   )
-  select count(*)::integer from closed;
+  select count(*) into v_count from closed;
+  return v_count;
+end;
 $$;
 comment on function scheduler.close_unanswered(timestamptz) is
   'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns '

@@ -28,10 +28,12 @@ create function scheduler.audit(
   p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb,
   p_now timestamptz
 ) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+begin
   insert into public.scheduler_audit (occurred_at, author, verb, subject_type, subject, reason, before, after)
     values (p_now, left(btrim(p_author), 200), p_verb, p_subject_type, left(p_subject, 200),
       left(btrim(coalesce(p_reason, nullif(current_setting('daybook.reason', true), ''))), 1000), p_before, p_after);
+end;
 $$;
 comment on function scheduler.audit(text, text, text, text, text, jsonb, jsonb, timestamptz) is
   'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no '

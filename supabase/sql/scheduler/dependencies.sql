@@ -70,17 +70,20 @@ comment on function scheduler.newest_state(text, timestamptz) is
     'overlap has that of the run it overlapped. Null when none was ever recorded.';
 
 create function scheduler.is_to_come(p_job_name text, p_at timestamptz) returns boolean
-language sql stable set search_path = '' as $$
-  with recursive upstream as (
-    select name, schedule, next_run_at, depends_on from public.scheduler_jobs where name = p_job_name
-    union
-    -- A job without a schedule has the occurrences of its dependencies.
-    select jobs.name, jobs.schedule, jobs.next_run_at, jobs.depends_on
-    from upstream join public.scheduler_jobs as jobs on jobs.name = any (upstream.depends_on)
-    where upstream.schedule is null
-  )
-  select exists (select from upstream where next_run_at <= p_at)
-    or exists (select from scheduler.wakes join upstream on name = job_name where scheduled_for <= p_at);
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    with recursive upstream as (
+      select name, schedule, next_run_at, depends_on from public.scheduler_jobs where name = p_job_name
+      union
+      -- A job without a schedule has the occurrences of its dependencies.
+      select jobs.name, jobs.schedule, jobs.next_run_at, jobs.depends_on
+      from upstream join public.scheduler_jobs as jobs on jobs.name = any (upstream.depends_on)
+      where upstream.schedule is null
+    )
+    select exists (select from upstream where next_run_at <= p_at)
+      or exists (select from scheduler.wakes join upstream on name = job_name where scheduled_for <= p_at));
+end;
 $$;
 comment on function scheduler.is_to_come(text, timestamptz) is
   'Whether an occurrence of the job at or before p_at is not recorded yet.';

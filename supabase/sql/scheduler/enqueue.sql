@@ -1,25 +1,28 @@
 -- Runs that other work asks for. They have no schedule, but the same ledger, retries and limits.
 
 create function scheduler.run_requests_fault(p_runs jsonb) returns text
-language sql immutable set search_path = '' as $$
-  select case when jsonb_typeof(p_runs) is distinct from 'array'
-    then format('runs must be a JSON array of objects, got %s', coalesce(left(p_runs::text, 100), 'null'))
-    else (
-      select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
-      from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
-          when jsonb_typeof(run) <> 'object' then ' must be an object'
-          when run - array['payload', 'key', 'priority'] <> '{}'
-            then ' must have no field but payload, key and priority'
-          when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
-          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
-            or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
-          when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
-            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 '
-              'to 10'
-        end as fault) as checked
-      where fault is not null
-      order by place limit 1)
-  end;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select case when jsonb_typeof(p_runs) is distinct from 'array'
+      then format('runs must be a JSON array of objects, got %s', coalesce(left(p_runs::text, 100), 'null'))
+      else (
+        select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
+        from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
+            when jsonb_typeof(run) <> 'object' then ' must be an object'
+            when run - array['payload', 'key', 'priority'] <> '{}'
+              then ' must have no field but payload, key and priority'
+            when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
+            when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
+              or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
+            when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
+              or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 '
+                'to 10'
+          end as fault) as checked
+        where fault is not null
+        order by place limit 1)
+    end);
+end;
 $$;
 comment on function scheduler.run_requests_fault(jsonb) is
   'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
@@ -27,13 +30,17 @@ comment on function scheduler.run_requests_fault(jsonb) is
 -- Turns are taken by start-time fair queuing: a key that comes new goes next to those that are being served, and each
 -- further run of a key comes a turn later (Goyal, Vin, Cheng, "Start-time Fair Queuing", 1996).
 create function scheduler.next_turns(p_job_name text, p_runs jsonb) returns table (key text, next_turn bigint)
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
+begin
+  return query
   select wanted.key, greatest(served.turn, (
     select max(runs.turn) + 1 from public.scheduler_runs as runs
     where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
   from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run) as wanted,
     (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
       where job_name = p_job_name and status in ('dispatched', 'running')) as served;
+end;
 $$;
 comment on function scheduler.next_turns(text, jsonb) is
   'For each key among the runs that are asked for: the turn of its next run.';

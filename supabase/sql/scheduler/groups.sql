@@ -180,7 +180,9 @@ comment on function scheduler.unregister_group(text) is
 -- While runs over the limit are under way, as many of the free slots stay free: those with the highest numbers. A run
 -- over it never changes its slot, which two transactions that end runs would have to wait for each other for.
 create function scheduler.free_slots(p_group_name text) returns setof integer
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
   select slot
   from (
     select slot, row_number() over (order by slot desc) as place from scheduler.group_slots
@@ -189,14 +191,18 @@ language sql stable set search_path = '' as $$
     select count(*)
     from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = slots.group_name
     where group_name = p_group_name and run_id is not null and slot > parallel_limit);
+end;
 $$;
 comment on function scheduler.free_slots(text) is
   'The slots of a group that runs may take, as far as this transaction sees.';
 
 create function scheduler.has_free_slot(p_group_name text) returns boolean
-language sql stable set search_path = '' as $$
-  select parallel_limit is null or exists (select from scheduler.free_slots(p_group_name))
-  from public.scheduler_groups where name = p_group_name;
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select parallel_limit is null or exists (select from scheduler.free_slots(p_group_name))
+    from public.scheduler_groups where name = p_group_name);
+end;
 $$;
 comment on function scheduler.has_free_slot(text) is
   'Whether one more run of the group may be under way, as far as this transaction sees.';

@@ -2,8 +2,9 @@
 
 create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text,
   p_limit integer) returns text[]
-language sql stable set search_path = '' as $$
-  select array(
+language plpgsql stable set search_path = '' as $$
+begin
+  return array(
     select name from (
       select name from public.scheduler_jobs where enabled and next_run_at <= p_now
       union
@@ -18,6 +19,7 @@ language sql stable set search_path = '' as $$
     ) as jobs (name)
     where name > coalesce(p_after, '')
     order by name limit p_limit);
+end;
 $$;
 comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
   'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a '
@@ -26,7 +28,10 @@ comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer)
 
 -- What wakes a job is an event, and somebody may have changed a row by hand. Once a minute all are looked at.
 create function scheduler.wake_waiting(p_now timestamptz) returns integer
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_count integer;
+begin
   with recursive waiting as (
     (select job_name from public.scheduler_runs where status = 'queued' and run_after is null
       order by job_name limit 1)
@@ -44,7 +49,9 @@ language sql set search_path = '' as $$
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1
   )
-  select count(*)::integer from woken;
+  select count(*) into v_count from woken;
+  return v_count;
+end;
 $$;
 comment on function scheduler.wake_waiting(timestamptz) is
   'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';

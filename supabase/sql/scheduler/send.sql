@@ -294,13 +294,15 @@ comment on function scheduler.hold_back(public.scheduler_runs, scheduler.hold, t
     'job''s row lock.';
 
 create function scheduler.let_due_go(p_job public.scheduler_jobs, p_now timestamptz) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+begin
   -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
   update public.scheduler_runs as runs set run_after = null,
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
         else coalesce(scheduler.own_wait(p_job, (select scheduler.line_waits_for(p_job, p_now)),
           scheduler.put_off_from(runs, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
+end;
 $$;
 comment on function scheduler.let_due_go(public.scheduler_jobs, timestamptz) is
   'Puts the job''s runs whose time has come among those that go as soon as the job may. The caller holds the job''s '

@@ -41,11 +41,14 @@ comment on type scheduler.place_in_line is
 
 create function scheduler.line_of(p_group_name text, p_job_name text, p_tried integer, p_now timestamptz)
 returns setof scheduler.place_in_line
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
   select jobs.name, scheduler.effective_priority(jobs, next, p_now), next.scheduled_for, p_tried
   from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
   where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
     and (p_job_name is null or jobs.name = p_job_name);
+end;
 $$;
 comment on function scheduler.line_of(text, text, integer, timestamptz) is
   'The place of each job of the group of which a run may go, or of one of them; in no order.';

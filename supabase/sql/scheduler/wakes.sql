@@ -62,9 +62,11 @@ comment on function scheduler.take_wakes(public.scheduler_jobs, timestamptz) is
     'the job''s row lock.';
 
 create function scheduler.look_again(p_job_name text, p_waits_for text) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+begin
   update public.scheduler_runs set run_after = null
   where job_name = p_job_name and status = 'queued' and run_after is not null and waiting ->> 'for' = p_waits_for;
+end;
 $$;
 comment on function scheduler.look_again(text, text) is
   'Has the job''s runs that wait for that looked at when it next sends. The caller holds the job''s row lock.';

@@ -81,10 +81,8 @@ t.ledgerTest(
     // On a busy machine the first one may take longer than the five seconds for which the others wait.
     await db.sql`alter function scheduler.lead_dispatch set lock_timeout = '60s'`;
     const entries = Array.from({ length: 32 }, (_, index) => `job-${1229 + index}`);
-    const connections = await Promise.all(entries.map(() => connect(db)));
-    await Promise.all(
-      connections.map(({ connection }, index) => t.dispatch(connection, entries[index]!)),
-    );
+    const connections = db.connect("postgres", { max: 32 });
+    await Promise.all(entries.map((entry) => t.dispatch(connections, entry)));
     assert.equal((await t.requests(db.sql)).length, 260);
   },
 );
