@@ -667,7 +667,7 @@ t.ledgerTest(
   "whatever happens, an occurrence has a row or lies in the interval of the run after it",
   async ({ sql }) => {
     const seen = { rows: 0, covered: 0 };
-    for (let seed = 1; seed <= cases(12, 4); seed++) {
+    for (let seed = 1; seed <= cases(16, 8); seed++) {
       const random = quietRandom(seed);
       const values = {
         overlap_policy: random.pick(["skip", "allow"]),
