@@ -15791,12 +15791,9 @@ revoke all on function scheduler.wake_jobs(text[],timestamp with time zone) from
 
 CREATE OR REPLACE FUNCTION scheduler.wake_waiting(p_now timestamp with time zone)
  RETURNS integer
- LANGUAGE plpgsql
+ LANGUAGE sql
  SET search_path TO ''
 AS $function$
-declare
-  v_count integer;
-begin
   with recursive waiting as (
     (select job_name from public.scheduler_runs where status = 'queued' and run_after is null
       order by job_name limit 1)
@@ -15814,9 +15811,7 @@ begin
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1
   )
-  select count(*) into v_count from woken;
-  return v_count;
-end;
+  select count(*)::integer from woken;
 $function$
 ;
 comment on function scheduler.wake_waiting(timestamp with time zone) is 'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';

@@ -28,10 +28,7 @@ comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer)
 
 -- What wakes a job is an event, and somebody may have changed a row by hand. Once a minute all are looked at.
 create function scheduler.wake_waiting(p_now timestamptz) returns integer
-language plpgsql set search_path = '' as $$
-declare
-  v_count integer;
-begin
+language sql set search_path = '' as $$
   with recursive waiting as (
     (select job_name from public.scheduler_runs where status = 'queued' and run_after is null
       order by job_name limit 1)
@@ -49,9 +46,7 @@ begin
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1
   )
-  select count(*) into v_count from woken;
-  return v_count;
-end;
+  select count(*)::integer from woken;
 $$;
 comment on function scheduler.wake_waiting(timestamptz) is
   'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
