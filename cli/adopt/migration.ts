@@ -1,6 +1,6 @@
 /** The SQL of an adoption, and the SQL that undoes it. */
-import { createHash } from "node:crypto";
 import { quoteLiteral } from "../../local/bootstrap.ts";
+import { hashOf } from "../../local/hash.ts";
 import { wrap } from "../../shared/text.ts";
 import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
@@ -109,7 +109,7 @@ function listedEntry(
     schedule: entry.schedule,
     username: entry.username,
     active: entry.active,
-    command_sha256: hashOf(command, without),
+    command_sha256: hashWithout(command, without),
     without,
     job: name,
     ...(registered === undefined ? {} : { job_is: valuesOf(registered) }),
@@ -156,10 +156,10 @@ function partsOf(command: string, secrets: readonly string[]): [from: number, le
   return parts;
 }
 
-function hashOf(command: string, without: readonly [from: number, length: number][]): string {
+function hashWithout(command: string, without: readonly [from: number, length: number][]): string {
   const letters = [...command];
   for (const [from, length] of without) letters.fill("", from - 1, from - 1 + length);
-  return createHash("sha256").update(letters.join("")).digest("hex");
+  return hashOf(letters.join(""));
 }
 
 function registration(job: Proposal): string {

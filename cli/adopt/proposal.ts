@@ -17,7 +17,7 @@ export interface RegisteredJob {
   runIf: string | null;
   /** After how many runs without work it is asked less often. */
   stretchAfter: string | null;
-  /** What keeps it from starting on some days, or for now: `calendars`, `pause`. */
+  /** What keeps it from starting at some of its times: `calendars`, `pause`. */
   hindrances: string[];
 }
 

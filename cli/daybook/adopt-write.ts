@@ -1,5 +1,6 @@
 /** Where the SQL of an adoption goes: into a project, a file, or the database. */
 import { resolve } from "node:path";
+import { typedPath } from "../../local/typed-path.ts";
 import postgres from "postgres";
 import { emptyPlan, migrationWriter, undated, versionOf } from "../../install/plan.ts";
 import { type Project, readProject } from "../../install/project.ts";
@@ -18,12 +19,9 @@ export interface ProjectFolder {
   served: string[];
 }
 
-/** `deno task` and npx run elsewhere than where one typed. */
-const pathOf = (path: string, io: Pick<Io, "env">) => resolve(io.env("INIT_CWD") ?? ".", path);
-
 /** @throws CommandError where the folder is no project, or one without a Daybook that can adopt. */
 export async function openProject(given: string, io: Pick<Io, "env">): Promise<ProjectFolder> {
-  const path = pathOf(given, io);
+  const path = typedPath(given, io.env);
   const project = await readProject(path).catch((error) => {
     throw new CommandError(exitCodes.usage, (error as Error).message);
   });
@@ -72,7 +70,7 @@ export async function writeMigration(
 
 /** @throws CommandError where the file is there. */
 export async function writeNew(given: string, text: string, io: Pick<Io, "env">): Promise<void> {
-  const path = pathOf(given, io);
+  const path = typedPath(given, io.env);
   if (await Deno.stat(path).then(() => true, () => false)) {
     throw new CommandError(exitCodes.usage, `Cannot write ${given}: it is there already`);
   }

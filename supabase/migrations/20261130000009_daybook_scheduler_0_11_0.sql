@@ -2944,8 +2944,9 @@ CREATE OR REPLACE FUNCTION scheduler.assert_time_zone(p_time_zone text)
  SET search_path TO ''
 AS $function$
 begin
-  -- A job's zone was looked at when the job was registered, and is judged again before each use.
-  if p_time_zone = 'UTC' or exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
+  -- The zone of a job was looked at when that was registered; a dump may have brought it to a server without it.
+  if p_time_zone = 'UTC' or scheduler.knows_time_zone(p_time_zone)
+    and exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
     return;
   end if;
   -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.

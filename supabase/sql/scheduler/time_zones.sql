@@ -135,8 +135,9 @@ comment on function scheduler.refuse_time_zone(text) is
 create function scheduler.assert_time_zone(p_time_zone text) returns void
 language plpgsql stable parallel safe set search_path = '' as $$
 begin
-  -- A job's zone was looked at when the job was registered, and is judged again before each use.
-  if p_time_zone = 'UTC' or exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
+  -- The zone of a job was looked at when that was registered; a dump may have brought it to a server without it.
+  if p_time_zone = 'UTC' or scheduler.knows_time_zone(p_time_zone)
+    and exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
     return;
   end if;
   -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.

@@ -159,6 +159,20 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("the entry is compiled again only for another schedule or zone", async ({ sql }) => {
+  const entry = async () => (await sql`select cron_entry from scheduler_jobs`)[0]!.cron_entry;
+  await t.register(sql, "job", { schedule: "0 12 * * *", time_zone: "Asia/Tokyo" });
+  // One that also covers the times: who compiles it again is seen.
+  await sql`update scheduler_jobs set cron_entry = '0 * * * *'`;
+  const values = { schedule: "0 12 * * *", time_zone: "Asia/Tokyo", max_attempts: 7 };
+  await t.register(sql, "job", values);
+  assert.equal(await entry(), "0 * * * *");
+  await t.register(sql, "job", { ...values, time_zone: "UTC" });
+  assert.equal(await entry(), "0 12 * * *");
+  await t.register(sql, "job", { ...values, time_zone: "UTC", schedule: "0 13 * * *" });
+  assert.equal(await entry(), "0 13 * * *");
+});
+
 t.ledgerTest("other values that leave the times alone leave the cursor alone", async ({ sql }) => {
   await t.register(sql, "job");
   await sql`select scheduler.register_job('job', '* * * * *', max_attempts => 7)`;

@@ -634,7 +634,7 @@ function model(
 
 t.ledgerTest("random results leave out what a model leaves out", async ({ sql }) => {
   const seen = { ran: 0, leftOut: 0 };
-  for (let seed = 1; seed <= cases(10, 4); seed++) {
+  for (let seed = 1; seed <= cases(20, 6); seed++) {
     const random = quietRandom(seed);
     const after = random.whole(1, 4);
     const atMost = random.whole(1, 20);
@@ -667,7 +667,7 @@ t.ledgerTest(
   "whatever happens, an occurrence has a row or lies in the interval of the run after it",
   async ({ sql }) => {
     const seen = { rows: 0, covered: 0 };
-    for (let seed = 1; seed <= cases(16, 8); seed++) {
+    for (let seed = 1; seed <= cases(30, 8); seed++) {
       const random = quietRandom(seed);
       const values = {
         overlap_policy: random.pick(["skip", "allow"]),

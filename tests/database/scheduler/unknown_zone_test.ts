@@ -9,6 +9,17 @@ async function moveToMars(sql: Sql, name = "job"): Promise<void> {
   await sql`update scheduler_jobs set time_zone = 'Mars/Olympus' where name = ${name}`;
 }
 
+t.ledgerTest("a zone that a job has from a dump is refused to another job", async ({ sql }) => {
+  await t.register(sql, "job");
+  await moveToMars(sql);
+  for (const schedule of ["0 12 * * *", null]) {
+    await assert.rejects(
+      t.register(sql, "other", { schedule, time_zone: "Mars/Olympus" }),
+      unknown,
+    );
+  }
+});
+
 t.ledgerTest("explain says that the zone is unknown, and tells of runs in UTC", async ({ sql }) => {
   const explain = (at: Date | null, now: Date) =>
     t.value(sql, "scheduler.explain('job', $1, $2)", [at, now]);
